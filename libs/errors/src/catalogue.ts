@@ -1,0 +1,37 @@
+/** How an edge reports an error of this code: HTTP status, CLI exit code and gRPC status follow from it. */
+export type ErrorKind =
+  | 'invalid' // the input is wrong; the same input will fail again
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'not-found'
+  | 'conflict' // the state does not allow it; read again, then decide
+  | 'precondition' // a stated precondition (etag, revision) does not hold
+  | 'too-large'
+  | 'rate-limited'
+  | 'unavailable' // try again later
+  | 'internal';
+
+interface CatalogueEntry {
+  readonly kind: ErrorKind;
+  /** Short, the same for every occurrence (RFC 9457 `title`). */
+  readonly title: string;
+}
+
+/** Every code the system can answer with. Codes are stable: never renamed, never reused. Documented in docs/errors.md. */
+export const CATALOGUE = {
+  'request.invalid': { kind: 'invalid', title: 'The request is not valid' },
+  'request.too-large': { kind: 'too-large', title: 'The request is too large' },
+  'request.rate-limited': { kind: 'rate-limited', title: 'Too many requests' },
+  'auth.unauthenticated': { kind: 'unauthenticated', title: 'Authentication is required' },
+  'auth.forbidden': { kind: 'forbidden', title: 'The role does not allow this' },
+  'resource.not-found': { kind: 'not-found', title: 'There is no such resource' },
+  'resource.conflict': { kind: 'conflict', title: 'The resource is in a state that does not allow this' },
+  'resource.stale': { kind: 'precondition', title: 'The resource has changed since it was read' },
+  'idempotency.in-flight': { kind: 'conflict', title: 'A request with this Idempotency-Key is still running' },
+  'idempotency.mismatch': { kind: 'invalid', title: 'The Idempotency-Key was used with another body' },
+  'cursor.invalid': { kind: 'invalid', title: 'The cursor is not valid' },
+  'service.unavailable': { kind: 'unavailable', title: 'A service that is needed does not answer' },
+  'internal.unexpected': { kind: 'internal', title: 'Something unexpected happened' },
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof CATALOGUE;
