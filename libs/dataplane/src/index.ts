@@ -1,1 +1,2 @@
-export {};
+export * from './kernel-event.ts';
+export * from './local-endpoint.ts';

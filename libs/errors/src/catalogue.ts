@@ -31,6 +31,10 @@ export const CATALOGUE = {
   'idempotency.mismatch': { kind: 'invalid', title: 'The Idempotency-Key was used with another body' },
   'cursor.invalid': { kind: 'invalid', title: 'The cursor is not valid' },
   'service.unavailable': { kind: 'unavailable', title: 'A service that is needed does not answer' },
+  'kernel.load-failed': { kind: 'unavailable', title: 'The kernel refused a program' },
+  'kernel.attach-failed': { kind: 'unavailable', title: 'A program could not be attached' },
+  'kernel.map-full': { kind: 'unavailable', title: 'A kernel map is too small' },
+  'kernel.unsupported': { kind: 'unavailable', title: 'This kernel lacks a needed feature' },
   'internal.unexpected': { kind: 'internal', title: 'Something unexpected happened' },
 } as const satisfies Record<string, CatalogueEntry>;
 

@@ -1,0 +1,74 @@
+import type { KernelFlowEvent, KernelLossCounters, LocalEndpoint } from '@palisade/dataplane';
+import type { ResolvedNode } from '@palisade/policy';
+
+/** A verified program object, ready to load. */
+export interface ProgramObject {
+  /** Name in the bundle manifest, for example `endpoint`. */
+  readonly name: string;
+  /** Lower-case hex. */
+  readonly sha256: string;
+  readonly bytes: Uint8Array;
+}
+
+/** What the kernel runs now, read back from the kernel (pinned maps and links), never from the agent's memory. */
+export interface RunningState {
+  /** Content digest of the bundle whose programs and policy are in force; absent before the first bundle. */
+  readonly contentDigest?: string;
+  /** Bundle generation, `epoch.n`. */
+  readonly generation?: string;
+  readonly policyRevision: number;
+  readonly identityRevision: number;
+  /** Endpoint key → protected (programs attached and policy present), or why not. */
+  readonly endpoints: readonly { readonly key: string; readonly protected: boolean; readonly reason?: string }[];
+}
+
+export interface DesiredState {
+  readonly contentDigest: string;
+  readonly generation: string;
+  readonly programs: readonly ProgramObject[];
+  readonly resolved: ResolvedNode;
+  /** Evaluated beside the live one; only differing verdicts are reported. */
+  readonly shadow?: ResolvedNode;
+  readonly endpoints: readonly LocalEndpoint[];
+}
+
+export interface KernelFeatures {
+  readonly kernelRelease: string;
+  /** `tcx`, `ringbuf`, `batch`, `btf`, `cgroup2`, `fentry`, … → usable. */
+  readonly features: Readonly<Record<string, boolean>>;
+}
+
+export interface DatapathCounters {
+  readonly forwardedPackets: bigint;
+  readonly droppedPackets: bigint;
+  readonly auditedPackets: bigint;
+  readonly perEndpoint: readonly { readonly key: string; readonly forwardedPackets: bigint; readonly droppedPackets: bigint }[];
+  readonly losses: KernelLossCounters;
+}
+
+/**
+ * The privileged side of the agent: makes the kernel enforce a desired state and reports what it saw.
+ * All kernel effects of the agent go through one implementation of this. A failed `apply` leaves the old state running.
+ */
+export interface Enforcer {
+  features(): Promise<KernelFeatures>;
+  /** Adopts what an earlier agent process left pinned; traffic is not touched. */
+  adopt(): Promise<RunningState>;
+  running(): Promise<RunningState>;
+  /**
+   * Prepares programs and maps beside the running ones, switches atomically (maps first, then the generation).
+   * Calling it again with the same state changes nothing.
+   * @throws DomainError `kernel.load-failed` with the verifier log's tail, `kernel.attach-failed`, `kernel.map-full`
+   */
+  apply(desired: DesiredState): Promise<RunningState>;
+  /** Drains new events and connection deltas since the last call; at most `limit` records. */
+  drain(limit: number): Promise<readonly KernelFlowEvent[]>;
+  counters(): Promise<DatapathCounters>;
+  /** Break-glass: programs stay attached and pass everything until `enable`. */
+  disable(): Promise<void>;
+  enable(): Promise<void>;
+  /** Detaches everything and removes all pins. Only for `palisade-agent uninstall` and tests. */
+  uninstall(): Promise<void>;
+  /** Releases file descriptors; what is pinned keeps enforcing. */
+  close(): Promise<void>;
+}

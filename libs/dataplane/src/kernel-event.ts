@@ -1,0 +1,48 @@
+/** What the kernel reported, decoded but not yet enriched with names. */
+export interface KernelFlowEvent {
+  readonly event: 'new' | 'delta' | 'closed' | 'dropped' | 'shadow' | 'l7' | 'dns';
+  /** Host interface index of the endpoint that saw it. */
+  readonly ifindex: number;
+  /** Endpoint slot, see `LocalEndpoint.slot`. */
+  readonly endpointSlot: number;
+  readonly direction: 'ingress' | 'egress';
+  readonly source: string;
+  readonly destination: string;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  /** IANA protocol number. */
+  readonly protocol: number;
+  /** Identity of the far end as the address map gave it. */
+  readonly peerIdentity: number;
+  readonly verdict: 'forwarded' | 'dropped' | 'audit' | 'redirected' | 'error';
+  /** 0 where nothing was dropped; numbers of `DROP_REASON` in the flow room. */
+  readonly dropReason: number;
+  /** `PolicyEntry.ruleId` of the deciding entry; 0 where no policy applied. */
+  readonly ruleId: number;
+  /** The shadow policy's verdict and rule where it differs. */
+  readonly shadowVerdict?: 'forwarded' | 'dropped' | 'audit' | 'redirected';
+  readonly shadowRuleId?: number;
+  readonly isReply: boolean;
+  readonly packets: bigint;
+  readonly bytes: bigint;
+  readonly replyPackets: bigint;
+  readonly replyBytes: bigint;
+  /** Nanoseconds of CLOCK_BOOTTIME or CLOCK_MONOTONIC as the port states; the agent turns them into wall time. */
+  readonly firstSeenNs: bigint;
+  readonly lastSeenNs: bigint;
+  readonly tcpFlags: number;
+  /** Datapath generation under which the verdict was taken (a u32 counter, not the bundle generation). */
+  readonly datapathGeneration: number;
+  /** Socket owner, 0/'' where unknown. */
+  readonly pid: number;
+  readonly uid: number;
+  readonly command: string;
+}
+
+/** Losses since start, by place; monotonic. `seen = exported + sampled + dropped` holds with them. */
+export interface KernelLossCounters {
+  /** Ring buffer reservations that failed. */
+  readonly ringFull: bigint;
+  /** Connections that left the table before their last delta was exported. */
+  readonly evicted: bigint;
+}
