@@ -17,6 +17,30 @@ export default defineConfig({
           exclude: ['**/node_modules/**', '**/dist/**', '**/*.{pg,kernel,e2e,redis}.test.ts'],
         },
       },
+      {
+        // Real PostgreSQL, started once for the run.
+        ...source,
+        test: {
+          name: 'pg',
+          include: [`${rooms}/*.pg.test.ts`, 'migrations/**/*.pg.test.ts'],
+          exclude: ['**/node_modules/**', '**/dist/**'],
+          globalSetup: ['tools/postgres/vitest-global-setup.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        // Root and eBPF. One file at a time: they measure and they load programs.
+        ...source,
+        test: {
+          name: 'kernel',
+          include: [`${rooms}/*.kernel.test.ts`],
+          exclude: ['**/node_modules/**', '**/dist/**'],
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
     ],
   },
 });
