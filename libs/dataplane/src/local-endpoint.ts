@@ -10,3 +10,17 @@ export interface LocalEndpoint {
   readonly network: string;
   readonly addresses: readonly string[];
 }
+
+/**
+ * An address that is not an end of any connection but is translated (DNAT) to one of its backends on the way.
+ * Egress to it is decided after the translation, on the backend (docs/adr/0005-egress-to-services.md).
+ */
+export interface ServiceAddress {
+  readonly network: string;
+  /** One address, or a CIDR where a whole range is service addresses. */
+  readonly address: string;
+  /** Absent: every port of the address. */
+  readonly port?: number;
+  /** IANA number; absent: every protocol. A port needs a protocol. */
+  readonly protocol?: number;
+}

@@ -1,4 +1,4 @@
-import type { KernelFlowEvent, KernelLossCounters, LocalEndpoint } from '@palisade/dataplane';
+import type { KernelFlowEvent, KernelLossCounters, LocalEndpoint, ServiceAddress } from '@palisade/dataplane';
 import type { ResolvedNode } from '@palisade/policy';
 
 /** A verified program object, ready to load. */
@@ -30,6 +30,8 @@ export interface DesiredState {
   /** Evaluated beside the live one; only differing verdicts are reported. */
   readonly shadow?: ResolvedNode;
   readonly endpoints: readonly LocalEndpoint[];
+  /** Addresses that something on this node translates (ClusterIP, NodePort, …): egress to them is decided on the backend. */
+  readonly services?: readonly ServiceAddress[];
 }
 
 export interface KernelFeatures {
