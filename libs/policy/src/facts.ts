@@ -75,6 +75,28 @@ export interface CidrGroupFact {
   readonly cidrs: readonly string[];
 }
 
+/**
+ * An address with a reserved meaning that no workload or node fact gives it: the health endpoint, an ingress proxy, a pod
+ * that the network plugin does not manage, the Kubernetes API server. A kube-apiserver on a node's address makes that
+ * node kube-apiserver too; anywhere else it is kube-apiserver and world (rule 41).
+ */
+export interface ReservedFact {
+  /** Stable key, unique in the cluster. */
+  readonly key: string;
+  readonly entity: 'health' | 'ingress' | 'unmanaged' | 'kube-apiserver';
+  readonly network: string;
+  readonly addresses: readonly string[];
+  readonly node?: string;
+}
+
+/** Settings of the whole cluster. */
+export interface PolicySettings {
+  /** Every endpoint behaves as if `policyAuditMode` were set (rule 56). */
+  readonly policyAuditMode?: boolean;
+  /** `always` isolates every endpoint in both directions, `never` enforces nothing; absent: `default` (rule 39). */
+  readonly enforcement?: 'default' | 'always' | 'never';
+}
+
 /** A complete view at one identity revision. */
 export interface ClusterFacts {
   readonly clusterName: string;
@@ -86,6 +108,8 @@ export interface ClusterFacts {
   readonly cidrGroups: readonly CidrGroupFact[];
   /** Host policies (nodeSelector) are enforced. */
   readonly hostFirewall: boolean;
+  readonly reserved?: readonly ReservedFact[];
+  readonly settings?: PolicySettings;
 }
 
 /** The step from one identity revision to the next. `removed` holds keys (identities: ids). */
