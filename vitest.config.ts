@@ -34,7 +34,8 @@ export default defineConfig({
         ...source,
         test: {
           name: 'kernel',
-          include: [`${rooms}/*.kernel.test.ts`],
+          // `./dev test` says when this machine cannot load programs; then these are left out.
+          include: process.env['PALISADE_TEST_KERNEL'] === '0' ? [] : [`${rooms}/*.kernel.test.ts`],
           exclude: ['**/node_modules/**', '**/dist/**'],
           fileParallelism: false,
           testTimeout: 60_000,
