@@ -1,17 +1,19 @@
 /**
  * One observed flow (or a delta of one), as it leaves the agent and as it is stored.
- * Field names and verdict words follow Hubble's Flow message where it has one.
+ * Field names and verdict words follow Hubble's Flow message where it has one. Times are microseconds (the precision of
+ * the wire and of the stores); counters are deltas and stay below 2^53, so plain numbers hold all of them exactly.
  */
 
 export type Verdict = 'forwarded' | 'dropped' | 'audit' | 'redirected' | 'error';
 export type FlowDirection = 'ingress' | 'egress';
 export type FlowSource = 'ebpf' | 'aws-vpc' | 'azure-vnet';
+/** `new`: first packet of a connection; `delta`: counters since the last export; `closed`: last delta; `dropped`: denied packets. */
+export type FlowEvent = 'new' | 'delta' | 'closed' | 'dropped' | 'l7' | 'dns' | 'shadow';
 
-/** One end of a flow. */
-export interface FlowEnd {
+/** Who is at one end: everything about it but the port. Few distinct ones per batch, hence a dictionary on the wire and in the stores. */
+export interface FlowPeer {
+  /** Canonical address without prefix length. */
   readonly address: string;
-  /** 0 where the protocol has no ports; ICMP: type on the destination end. */
-  readonly port: number;
   /** Numeric identity; reserved numbers as in the policy room. */
   readonly identity: number;
   /** Sorted `source:key=value` strings. */
@@ -21,6 +23,12 @@ export interface FlowEnd {
   readonly cluster?: string;
   readonly node?: string;
   readonly dnsNames?: readonly string[];
+}
+
+/** One end of a flow. */
+export interface FlowEnd extends FlowPeer {
+  /** 0 where the protocol has no ports; ICMP: type on the destination end. */
+  readonly port: number;
 }
 
 /** The policy rule behind a verdict. */
@@ -44,21 +52,21 @@ export interface FlowProcess {
 
 export interface FlowHttp {
   readonly method: string;
+  /** Path template, without query string. */
   readonly path: string;
   readonly status?: number;
-  readonly latencyNs?: bigint;
+  readonly latencyUs?: number;
 }
 
 export interface FlowDns {
   readonly query: string;
   readonly addresses: readonly string[];
   readonly rcode: number;
-  readonly latencyNs?: bigint;
+  readonly latencyUs?: number;
 }
 
 export interface FlowRecord {
-  /** `new`: first packet of a connection; `delta`: counters since the last export; `closed`: last delta; `dropped`: denied packets. */
-  readonly event: 'new' | 'delta' | 'closed' | 'dropped' | 'l7' | 'dns' | 'shadow';
+  readonly event: FlowEvent;
   readonly source: FlowEnd;
   readonly destination: FlowEnd;
   /** IANA protocol number. */
@@ -70,19 +78,20 @@ export interface FlowRecord {
   readonly verdict: Verdict;
   /** Present where verdict is dropped, audit or error. */
   readonly dropReason?: DropReason;
+  /** Empty where no policy decided. */
   readonly policies: readonly FlowPolicy[];
   /** The verdict the shadow policy would have given, where it differs. */
   readonly shadowVerdict?: Verdict;
   readonly isReply: boolean;
-  readonly packets: bigint;
-  readonly bytes: bigint;
-  readonly replyPackets: bigint;
-  readonly replyBytes: bigint;
-  /** Nanoseconds since the Unix epoch. */
-  readonly firstSeenNs: bigint;
-  readonly lastSeenNs: bigint;
+  readonly packets: number;
+  readonly bytes: number;
+  readonly replyPackets: number;
+  readonly replyBytes: number;
+  /** Microseconds since the Unix epoch. */
+  readonly firstSeenUs: number;
+  readonly lastSeenUs: number;
   readonly tcpFlags: number;
-  readonly rttNs?: bigint;
+  readonly rttUs?: number;
   readonly process?: FlowProcess;
   readonly http?: FlowHttp;
   readonly dns?: FlowDns;
@@ -91,7 +100,15 @@ export interface FlowRecord {
   readonly policyRevision: number;
   readonly identityRevision: number;
   readonly origin: FlowSource;
+  /** How many flows this row stands for: 1, or more where allowed flows were sampled over budget. */
+  readonly weight: number;
 }
+
+/** Wire and store numbers; never reused. Verdicts and directions have Hubble's numbers. */
+export const VERDICT = { forwarded: 1, dropped: 2, error: 3, audit: 4, redirected: 5 } as const satisfies Record<Verdict, number>;
+export const FLOW_DIRECTION = { ingress: 1, egress: 2 } as const satisfies Record<FlowDirection, number>;
+export const FLOW_EVENT = { new: 1, delta: 2, closed: 3, dropped: 4, l7: 5, dns: 6, shadow: 7 } as const satisfies Record<FlowEvent, number>;
+export const FLOW_SOURCE = { ebpf: 1, 'aws-vpc': 2, 'azure-vnet': 3 } as const satisfies Record<FlowSource, number>;
 
 /** Why a packet was dropped; numbers are the wire and kernel values and are never reused. */
 export const DROP_REASON = {
@@ -105,3 +122,23 @@ export const DROP_REASON = {
   'invalid-connection-state': 8,
 } as const;
 export type DropReason = keyof typeof DROP_REASON;
+
+function namesByNumber<Name extends string>(numbers: Readonly<Record<Name, number>>): ReadonlyMap<number, Name> {
+  return new Map((Object.keys(numbers) as Name[]).map((name) => [numbers[name], name]));
+}
+
+const names = {
+  verdict: namesByNumber<Verdict>(VERDICT),
+  direction: namesByNumber<FlowDirection>(FLOW_DIRECTION),
+  event: namesByNumber<FlowEvent>(FLOW_EVENT),
+  origin: namesByNumber<FlowSource>(FLOW_SOURCE),
+  dropReason: namesByNumber<DropReason>(DROP_REASON),
+};
+
+/** Name of a stored number; unknown numbers (a newer agent's) read as the most cautious name. */
+export const verdictName = (code: number): Verdict => names.verdict.get(code) ?? 'error';
+export const directionName = (code: number): FlowDirection => names.direction.get(code) ?? 'ingress';
+export const eventName = (code: number): FlowEvent => names.event.get(code) ?? 'delta';
+export const originName = (code: number): FlowSource => names.origin.get(code) ?? 'ebpf';
+/** Undefined for 0 and for numbers this version does not know. */
+export const dropReasonName = (code: number): DropReason | undefined => names.dropReason.get(code);
