@@ -1,1 +1,15 @@
-export {};
+export type { AuditEntry, AuditLog } from './audit/audit-log.ts';
+export { CreateCluster, type CreateClusterInput } from './clusters/create-cluster.ts';
+export {
+  DEFAULT_CLUSTER_SETTINGS,
+  type Cluster,
+  type ClusterRepositories,
+  type ClusterRepository,
+  type ClusterSettings,
+} from './clusters/cluster.ts';
+export { reachCluster } from './clusters/reach-cluster.ts';
+export { ReadClusters } from './clusters/read-clusters.ts';
+export { UpdateCluster, type UpdateClusterInput } from './clusters/update-cluster.ts';
+export type { Page, PageRequest } from './page.ts';
+export type { UnitOfWork } from './unit-of-work.ts';
+export type { WakeUp } from './wake-up.ts';
