@@ -1,6 +1,11 @@
+export { evaluate, PolicyEngine, type EngineOptions } from './evaluate/engine.ts';
 export * from './facts.ts';
+export { canonicalName, compileFqdnSelector } from './fqdn-pattern.ts';
+export { compileHttpMatch, compileWholeMatch } from './http-match.ts';
+export * from './ip-address.ts';
 export * from './ir.ts';
+export { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, SERVICE_ACCOUNT_KEY, workloadLabels, type WorkloadLabelParts } from './labels.ts';
 export * from './policy-set.ts';
 export * from './resolution.ts';
-export { claimRuleId, wantedDefaultDenyId, wantedRuleId } from './rule-id.ts';
+export { wantedDefaultDenyId, wantedRuleId } from './rule-id.ts';
 export * from './verdict.ts';

@@ -67,8 +67,9 @@ export interface LabelSelector {
 
 /**
  * `key` carries its source: `k8s:app`, `cloud:region`, `reserved:host`; the source `any` matches the key in every source
- * (rule 32). Node and CIDR group labels have no source: their keys are bare. `not-in` and `not-exists` hold when the
- * key is absent (rules 16, 34). `values` is empty for `exists` and `not-exists`.
+ * but those of clouds and hosts (`cloud`, `tag`, `host`: they are reached by their prefix only, rule 32). Labels of
+ * facts whose key has no source count as `k8s`. `not-in` and `not-exists` hold when the key is absent (rules 16, 34).
+ * `values` is empty for `exists` and `not-exists`.
  */
 export interface LabelRequirement {
   readonly key: string;
@@ -114,7 +115,7 @@ export type Peer =
   /** Outside addresses learned by DNS for a matching name (rules 27, 44). */
   | { readonly kind: 'fqdn'; readonly name: FqdnSelector }
   /** Rule 45; no namespace: every namespace. */
-  | { readonly kind: 'service'; readonly namespace: string; readonly name: string }
+  | { readonly kind: 'service'; readonly namespace?: string; readonly name: string }
   | { readonly kind: 'service-selector'; readonly namespace?: string; readonly selector: LabelSelector }
   /** Nodes by node labels: `remote` (Cilium, rule 46) leaves out the endpoint's own node, `all` does not (rule 26). */
   | { readonly kind: 'nodes'; readonly selector: LabelSelector; readonly scope: 'remote' | 'all' };
