@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { NetworkPlan } from './network/plan.ts';
@@ -52,11 +53,11 @@ export class Traffic {
 
   async stop(): Promise<void> {
     await Promise.all(
-      this.#children.map((child) => {
-        if (child.exitCode !== null || child.signalCode !== null) return undefined;
-        const gone = new Promise((done) => child.once('exit', done));
+      this.#children.map(async (child) => {
+        if (child.exitCode !== null || child.signalCode !== null) return;
+        const gone = once(child, 'exit');
         child.kill('SIGKILL');
-        return gone;
+        await gone;
       }),
     );
   }
@@ -67,8 +68,12 @@ function launch(namespace: string, config: WorkloadConfig, logDir: string): Chil
   const log = openSync(join(logDir, `${config.name}.log`), 'a');
   const [command = '', ...words] = inNamespace(namespace, [
     'setpriv',
-    ...['--pdeathsig', 'KILL'],
-    ...[process.execPath, '--max-old-space-size=64', program, JSON.stringify(config)],
+    '--pdeathsig',
+    'KILL',
+    process.execPath,
+    '--max-old-space-size=64',
+    program,
+    JSON.stringify(config),
   ]);
   // A group of its own: Ctrl-C in the terminal is for us, we stop the workloads.
   const child = spawn(command, words, { stdio: ['ignore', log, log, 'ipc'], detached: true });
