@@ -1,2 +1,16 @@
-/** In order; the index is explicit so that a merge conflict shows two steps with one number. */
-export const MIGRATIONS = [];
+import type { Step } from './step.ts';
+import { foundation } from './steps/0001-foundation.ts';
+import { enrollment } from './steps/0010-enrollment.ts';
+import { identities } from './steps/0011-identities.ts';
+import { bundles } from './steps/0012-bundles.ts';
+import { rollouts } from './steps/0013-rollouts.ts';
+import { flows } from './steps/0020-flows.ts';
+
+/**
+ * In order. To add a step: write `steps/<number>-<name>.ts` that exports a `Step`, and put it here by its number.
+ * Numbers are explicit, so that two steps with one number meet in a merge conflict.
+ */
+export const MIGRATIONS: readonly Step[] = [foundation, enrollment, identities, bundles, rollouts, flows];
+
+export { migrateDown, migrateUp } from './migrate.ts';
+export type { SqlRunner, Step } from './step.ts';
