@@ -12,9 +12,15 @@ export const CATALOGUE_EXCEPTIONS: {
 } = {
   globalTables: {
     schema_step: 'The names of the migrations that ran; written by the owner only.',
+    agent_requests: 'What an agent asks for before the worker has found out its tenant; rows live for minutes.',
+    recovery_challenges: 'Nonces for nodes whose tenant the worker finds out; rows live for minutes.',
+    trust_metadata: 'Root and image repository are one for the whole platform, and public.',
   },
   indexesAcrossTenants: {
     api_tokens_public_id: 'The public id of a bearer token is looked up before its tenant is known.',
+    enrollment_tokens_public_id_key: 'The public id of an enrollment token is looked up before its tenant is known.',
+    nodes_by_id: 'A node that recovers names itself before its tenant is known.',
+    outbox_in_order: 'The dispatcher takes work in order across tenants.',
     flow_time: 'A block range index for retention and time windows; the leading column of such an index has no meaning.',
   },
   functionsOfOwner: {
