@@ -13,3 +13,6 @@ export { UpdateCluster, type UpdateClusterInput } from './clusters/update-cluste
 export type { Page, PageRequest } from './page.ts';
 export type { UnitOfWork } from './unit-of-work.ts';
 export type { WakeUp } from './wake-up.ts';
+export type * from './flows/flow-store.ts';
+export { DEFAULT_FLOW_INGEST, IngestFlowBatch, type FlowIngestAnswer, type FlowIngestFigures, type FlowIngestOptions, type FlowIngestOutcome } from './flows/ingest-flow-batch.ts';
+export { ReadFlows } from './flows/read-flows.ts';

@@ -1,1 +1,3 @@
-export {};
+export { PostgresFlowKeeping } from './postgres/postgres-flow-keeping.ts';
+export { PostgresFlowReader } from './postgres/postgres-flow-reader.ts';
+export { PostgresFlowSink } from './postgres/postgres-flow-sink.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isDomainError } from '@palisade/errors';
-import { columnsOf, DROP_REASON, FLOW_DIRECTION, FLOW_EVENT, FLOW_LOSS_REASONS, FLOW_SOURCE, flowAt, formatAddress, MAX_TIME_US, VERDICT, type FlowRecord } from '@palisade/flow';
-import { decodeFlowBatch, encodeFlowBatch, MAX_FLOW_BATCH_BYTES, type FlowBatch } from './flow-batch-codec.ts';
+import { columnsOf, DROP_REASON, FLOW_DIRECTION, FLOW_EVENT, FLOW_LOSS_REASONS, FLOW_SOURCE, flowAt, formatAddress, MAX_TIME_US, VERDICT, type FlowBatch, type FlowRecord } from '@palisade/flow';
+import { decodeFlowBatch, encodeFlowBatch, MAX_FLOW_BATCH_BYTES } from './flow-batch-codec.ts';
 
 const keys = <Name extends string>(numbers: Record<Name, number>): fc.Arbitrary<Name> => fc.constantFrom(...(Object.keys(numbers) as Name[]));
 const text = fc.string({ minLength: 1, maxLength: 12 }).map((value) => value.replaceAll('\0', '.'));

@@ -2,7 +2,7 @@ import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import * as zlib from 'node:zlib';
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { DomainError } from '@palisade/errors';
-import { FLOW_LOSS_REASONS, MAX_BATCH_ROWS, type FlowAccount, type FlowColumns, type FlowLossReason } from '@palisade/flow';
+import { FLOW_LOSS_REASONS, MAX_BATCH_ROWS, type FlowAccount, type FlowBatch, type FlowLossReason } from '@palisade/flow';
 import { decodeFlowColumns, encodeFlowColumns } from './flow-columns-codec.ts';
 
 /** Bounds of a batch on the wire and in memory; both are checked before anything is allocated from the content. */
@@ -13,20 +13,6 @@ export const FLOW_BATCH_PATH = '/agent/v1/flows';
 
 export type FlowCompression = 'none' | 'zstd' | 'deflate';
 const COMPRESSION = { none: 0, zstd: 1, deflate: 2 } as const satisfies Record<FlowCompression, number>;
-
-export interface FlowBatchHeader {
-  /** UUID, lower case. */
-  readonly bootId: string;
-  /** From 1. */
-  readonly seq: number;
-  readonly windowStartUs: number;
-  readonly windowEndUs: number;
-  readonly account: FlowAccount;
-}
-
-export interface FlowBatch extends FlowBatchHeader {
-  readonly columns: FlowColumns;
-}
 
 /** zstd where the runtime has it (Node 22.15, 24), else deflate. */
 export function preferredCompression(): FlowCompression {

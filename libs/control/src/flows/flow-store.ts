@@ -1,0 +1,99 @@
+import type { FlowBatch, FlowCoverage, FlowRecord, FlowSelection } from '@palisade/flow';
+import type { TenantContext, TenantId } from '@palisade/tenancy';
+
+/** Who sent a batch: all of it from the client certificate. */
+export interface FlowSender {
+  readonly tenantId: TenantId;
+  readonly clusterId: string;
+  readonly nodeId: string;
+}
+
+export interface SentFlowBatch {
+  readonly sender: FlowSender;
+  readonly batch: FlowBatch;
+}
+
+export type FlowAppendOutcome =
+  | { readonly kind: 'stored'; readonly rows: number }
+  /** (node, boot id, seq) was committed before. */
+  | { readonly kind: 'duplicate' }
+  /** It can never be stored; the sentence says why. */
+  | { readonly kind: 'refused'; readonly reason: string };
+
+/** Takes flows in. Columns in, columns stored: no row objects on this path. */
+export interface FlowSink {
+  /**
+   * Stores many agents' batches and their ledger rows in one commit. When it fulfils, what it says is durable.
+   * One outcome per batch, in order. Rejects when nothing was stored (try again later).
+   */
+  append(batches: readonly SentFlowBatch[]): Promise<readonly FlowAppendOutcome[]>;
+}
+
+/** A flow with its id. Ids name (node, boot id, sequence number, row) and are unique in the tenant. */
+export interface StoredFlow extends FlowRecord {
+  readonly id: string;
+  readonly clusterId: string;
+}
+
+/** Newest or oldest first, by the time of the last packet; ties are broken by ingest. */
+export type FlowOrder = 'newest' | 'oldest';
+
+/** Where a page ended: the sort key of its last flow. */
+export interface FlowPosition {
+  readonly lastSeenUs: number;
+  readonly batch: string;
+  readonly row: number;
+}
+
+export interface FlowQuery {
+  /** Absent: all clusters in the actor's scope. */
+  readonly clusterId?: string;
+  readonly selection: FlowSelection;
+  /** Last packet at or after; Unix microseconds. */
+  readonly sinceUs: number;
+  /** Last packet before. */
+  readonly untilUs: number;
+  readonly order: FlowOrder;
+  /** 1 to 1,000. */
+  readonly limit: number;
+  readonly after?: FlowPosition;
+}
+
+export interface FlowPage {
+  readonly flows: readonly StoredFlow[];
+  /** Absent on the last page. */
+  readonly next?: FlowPosition;
+  readonly coverage: FlowCoverage;
+}
+
+/** A place in the order in which batches were committed: resuming from it gives every later flow exactly once. */
+export interface IngestPosition {
+  /** Commits before this one have been read (a number of the store's own). */
+  readonly commit: string;
+  readonly batch: string;
+}
+
+export interface FlowTail {
+  readonly flows: readonly StoredFlow[];
+  readonly position: IngestPosition;
+  /** More is there now. */
+  readonly more: boolean;
+}
+
+/** One flow as rollups and follow see it is a row; everything here is limited to the tenant and scope of the context. */
+export interface FlowReader {
+  list(context: TenantContext, query: FlowQuery): Promise<FlowPage>;
+  /** The position after everything committed so far. */
+  now(context: TenantContext): Promise<IngestPosition>;
+  /** Flows committed after `position`, in ingest order; whole batches, at least one when there is any. */
+  tail(context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'selection'>, position: IngestPosition, limit: number): Promise<FlowTail>;
+  coverage(context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'sinceUs' | 'untilUs'>): Promise<FlowCoverage>;
+}
+
+/** Keeps room for flows and lets old ones go. */
+export interface FlowKeeping {
+  /** Makes room for the days ahead. @returns how many were added */
+  prepare(daysAhead: number): Promise<number>;
+  /** Removes flows of days that ended more than `days` ago. @returns how many days were removed */
+  expire(days: number): Promise<number>;
+}

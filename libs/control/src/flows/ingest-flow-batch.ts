@@ -1,0 +1,132 @@
+import { isDomainError } from '@palisade/errors';
+import { FlowQueue, type FlowQueueLimits } from './flow-queue.ts';
+import type { FlowAppendOutcome, FlowSink, SentFlowBatch } from './flow-store.ts';
+
+export type FlowIngestOutcome = FlowAppendOutcome | { readonly kind: 'deferred'; readonly retryAfterMs: number };
+
+export interface FlowIngestAnswer {
+  readonly outcome: FlowIngestOutcome;
+  /** Batches the sender may have under way from now on. */
+  readonly credit: number;
+}
+
+export interface FlowIngestOptions extends FlowQueueLimits {
+  /** Rows that one commit takes at most. */
+  readonly commitRows: number;
+  /** Commits under way at once. */
+  readonly commits: number;
+  /** How long a sender waits after a failed commit. */
+  readonly retryAfterMs: number;
+}
+
+export const DEFAULT_FLOW_INGEST: FlowIngestOptions = {
+  queueRows: 200_000, tenantRows: 100_000, commitRows: 50_000, commits: 2, retryAfterMs: 1_000,
+};
+
+const FULL_CREDIT = 4;
+
+interface Waiting extends SentFlowBatch {
+  readonly answer: (outcome: FlowIngestOutcome) => void;
+}
+
+/** Counters since start; `queuedRows` is now. */
+export interface FlowIngestFigures {
+  readonly queuedRows: number;
+  readonly storedRows: number;
+  readonly duplicates: number;
+  readonly deferred: number;
+  readonly refused: number;
+  readonly commits: number;
+}
+
+/**
+ * Takes agents' batches in and stores many of them with one commit. Waiting batches are bounded by rows, in all and per
+ * tenant; over the bound they are deferred (the agent keeps them), never dropped. Tenants take turns in every commit.
+ */
+export class IngestFlowBatch {
+  readonly #sink: FlowSink;
+  readonly #options: FlowIngestOptions;
+  readonly #queue: FlowQueue<Waiting>;
+  #running = 0;
+  #closing = false;
+  readonly #figures = { storedRows: 0, duplicates: 0, deferred: 0, refused: 0, commits: 0 };
+  #idle: (() => void)[] = [];
+
+  constructor(ports: { readonly sink: FlowSink; readonly options?: Partial<FlowIngestOptions> }) {
+    this.#sink = ports.sink;
+    this.#options = { ...DEFAULT_FLOW_INGEST, ...ports.options };
+    this.#queue = new FlowQueue(this.#options);
+  }
+
+  /** Fulfils when the batch is durable, known already, refused, or deferred. Never rejects. */
+  async execute(sent: SentFlowBatch): Promise<FlowIngestAnswer> {
+    const outcome = await new Promise<FlowIngestOutcome>((answer) => {
+      if (this.#closing || !this.#queue.offer({ ...sent, answer })) answer({ kind: 'deferred', retryAfterMs: this.#options.retryAfterMs });
+      else this.#start();
+    });
+    this.#count(outcome);
+    return { outcome, credit: outcome.kind === 'deferred' ? 0 : this.#credit() };
+  }
+
+  figures(): FlowIngestFigures {
+    return { ...this.#figures, queuedRows: this.#queue.rows };
+  }
+
+  /** Takes no more, and fulfils when what was taken is stored or deferred. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    if (this.#running > 0) await new Promise<void>((done) => this.#idle.push(done));
+  }
+
+  /** Falls as the queue fills, so that agents slow down before anything must be deferred. */
+  #credit(): number {
+    const filled = this.#queue.rows / this.#options.queueRows;
+    return Math.max(1, Math.ceil(FULL_CREDIT * (1 - filled)));
+  }
+
+  #count(outcome: FlowIngestOutcome): void {
+    const figures = this.#figures;
+    switch (outcome.kind) {
+      case 'stored': figures.storedRows += outcome.rows; break;
+      case 'duplicate': figures.duplicates++; break;
+      case 'deferred': figures.deferred++; break;
+      case 'refused': figures.refused++; break;
+    }
+  }
+
+  #start(): void {
+    if (this.#running >= this.#options.commits) return;
+    this.#running++;
+    // Batches that arrive in the same turn of the event loop share the commit.
+    setImmediate(() => void this.#commitUntilEmpty());
+  }
+
+  async #commitUntilEmpty(): Promise<void> {
+    for (let group = this.#queue.take(this.#options.commitRows); group.length > 0; group = this.#queue.take(this.#options.commitRows)) {
+      await this.#commit(group);
+    }
+    this.#running--;
+    if (this.#running === 0) for (const done of this.#idle.splice(0)) done();
+  }
+
+  async #commit(group: readonly Waiting[]): Promise<void> {
+    try {
+      const outcomes = await this.#sink.append(group);
+      this.#figures.commits++;
+      for (const [index, waiting] of group.entries()) waiting.answer(outcomes[index] ?? { kind: 'deferred', retryAfterMs: this.#options.retryAfterMs });
+    } catch (error) {
+      if (group.length > 1 && isDomainError(error, 'request.invalid')) await this.#commitEach(group);
+      else for (const { answer } of group) answer(this.#failed(error));
+    }
+  }
+
+  /** One batch that the store cannot take must not hold up the others. */
+  async #commitEach(group: readonly Waiting[]): Promise<void> {
+    for (const waiting of group) await this.#commit([waiting]);
+  }
+
+  #failed(error: unknown): FlowIngestOutcome {
+    if (isDomainError(error, 'request.invalid')) return { kind: 'refused', reason: error.message };
+    return { kind: 'deferred', retryAfterMs: this.#options.retryAfterMs };
+  }
+}

@@ -1,0 +1,33 @@
+import { DomainError } from '@palisade/errors';
+import type { Pool, PoolClient } from 'pg';
+
+/** Errors after which a connection must not go back to the pool (tenancy-and-audit.md): the server went away or became read-only. */
+function isBroken(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code;
+  return typeof code !== 'string' || code.startsWith('57P') || code.startsWith('08') || code === '25006' || !/^[0-9A-Z]{5}$/.test(code);
+}
+
+/** Runs `work` in one transaction; commits, or rolls back and throws what was thrown. */
+export async function inTransaction<Result>(pool: Pool, begin: string, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
+  const client = await pool.connect().catch((cause: unknown) => {
+    throw new DomainError('service.unavailable', 'The flow database does not answer; try again later.', { cause });
+  });
+  let broken = false;
+  try {
+    await client.query(begin);
+    const result = await work(client);
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    broken = isBroken(error);
+    if (!broken) await client.query('ROLLBACK').catch(() => (broken = true));
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+/** From now on the transaction sees this tenant and no other. */
+export async function setTenant(client: PoolClient, tenantId: string): Promise<void> {
+  await client.query(`SELECT set_config('app.tenant_id', $1, true)`, [tenantId]);
+}

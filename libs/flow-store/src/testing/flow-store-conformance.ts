@@ -1,0 +1,224 @@
+import { randomUUID } from 'node:crypto';
+import { matchesFlow, parseLabelSelector, parsePrefix, EVERY_FLOW, type FlowFilter, type FlowRecord, type FlowSelection } from '@palisade/flow';
+import type { FlowQuery, FlowReader, FlowSink, SentFlowBatch, StoredFlow } from '@palisade/control';
+import { parseTenantId, systemContext, WHOLE_TENANT, type Scope, type TenantContext } from '@palisade/tenancy';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { BACKEND, droppedFlow, mixedFlows, sampleFlow, sent } from './sample-flows.ts';
+
+export interface FlowStoreUnderTest {
+  readonly sink: FlowSink;
+  readonly reader: FlowReader;
+}
+
+const SECOND_US = 1_000_000;
+/** A minute ago, whole seconds: inside today's or yesterday's partition. */
+const startUs = Math.floor(Date.now() / 1000 - 60) * SECOND_US;
+
+const FILTERS: Readonly<Record<string, FlowFilter>> = {
+  'a verdict': { verdicts: ['dropped'] },
+  'several verdicts': { verdicts: ['dropped', 'audit'] },
+  'a direction': { directions: ['ingress'] },
+  'an event': { events: ['l7', 'dns'] },
+  'a drop reason': { dropReasons: ['policy-denied'] },
+  'a protocol': { protocols: [17] },
+  replies: { reply: true },
+  'no replies': { reply: false },
+  'an observing node': { observers: ['node-b'] },
+  'a source namespace': { source: { namespaces: ['shop'] } },
+  'a namespace pattern at either end': { either: { namespaces: ['da*'] } },
+  'a workload with a LIKE wildcard in its name': { source: { workloads: ['frontend_b'] } },
+  'a workload pattern': { either: { workloads: ['*-b'] } },
+  'a pod prefix': { either: { pods: ['shop/front'] } },
+  'pods of the default namespace': { either: { pods: ['frontend'] } },
+  'a label': { destination: { labels: [parseLabelSelector('app=backend')] } },
+  'a label with its source': { source: { labels: [parseLabelSelector('k8s:app=frontend,tier in (web,api)')] } },
+  'an absent label': { destination: { labels: [parseLabelSelector('!app')] } },
+  'a negated label': { destination: { labels: [parseLabelSelector('app!=backend')] } },
+  'a reserved label': { destination: { labels: [parseLabelSelector('reserved:world')] } },
+  'an identity': { either: { identities: [1003] } },
+  'a CIDR': { source: { prefixes: [parsePrefix('10.77.1.16/28')] } },
+  'an IPv6 prefix': { either: { prefixes: [parsePrefix('2001:db8::/32')] } },
+  'an address': { destination: { prefixes: [parsePrefix('10.77.2.11')] } },
+  'a port': { destination: { ports: [5432, 53] } },
+  'workload and port at one end': { either: { workloads: ['frontend-a'], ports: [8080] } },
+  'a DNS name': { destination: { dnsNames: ['*.example.com'] } },
+  'a node of an end': { destination: { nodes: ['node-b'] } },
+  'a policy': { policies: [{ name: 'frontend', namespace: 'shop' }] },
+  'a rule of a policy': { policies: [{ name: 'frontend', rule: 0 }] },
+  'a default deny': { policies: [{ name: 'frontend', rule: 'default-deny' }] },
+  'a policy of another direction': { policies: [{ name: 'frontend', direction: 'ingress' }] },
+  'a process': { processes: ['*/curl'] },
+  'a differing shadow verdict': { shadowDiffers: true },
+  'no differing shadow verdict': { shadowDiffers: false },
+  'an HTTP method': { httpMethods: ['GET'] },
+  'an HTTP path': { httpPaths: ['/cart/*'] },
+  'an HTTP status': { httpStatuses: ['503'] },
+  'an HTTP status class': { httpStatuses: ['5+'] },
+  'a DNS query': { dnsQueries: ['api.*'] },
+  'several fields': { verdicts: ['forwarded'], source: { namespaces: ['shop'] }, destination: { ports: [8080] } },
+};
+
+const SELECTIONS: Readonly<Record<string, FlowSelection>> = {
+  ...Object.fromEntries(Object.entries(FILTERS).map(([name, filter]) => [name, { allow: [filter], deny: [] }])),
+  ...Object.fromEntries(Object.entries(FILTERS).map(([name, filter]) => [`everything but ${name}`, { allow: [], deny: [filter] }])),
+  'one filter or another, without a third': { allow: [{ verdicts: ['dropped'] }, { protocols: [17] }], deny: [{ events: ['dns'] }] },
+};
+
+/** What a flow says, without what the store adds. */
+function content({ id: _id, clusterId: _cluster, ...flow }: StoredFlow): FlowRecord {
+  return flow;
+}
+
+/** Every implementation of the flow store must pass this. `open` gives an empty store; called before each test. */
+export function describeFlowStore(name: string, open: () => Promise<FlowStoreUnderTest>): void {
+  describe(`${name} as a flow store`, () => {
+    let store: FlowStoreUnderTest;
+    let context: TenantContext;
+    let sender: SentFlowBatch['sender'];
+    let bootId: string;
+
+    beforeEach(async () => {
+      store = await open();
+      const tenantId = parseTenantId(randomUUID());
+      context = systemContext(tenantId, 'test');
+      sender = { tenantId, clusterId: randomUUID(), nodeId: randomUUID() };
+      bootId = randomUUID();
+    });
+
+    const query = (over: Partial<FlowQuery> = {}): FlowQuery => ({
+      selection: EVERY_FLOW, sinceUs: startUs - 3600 * SECOND_US, untilUs: startUs + 3600 * SECOND_US, order: 'oldest', limit: 1000, ...over,
+    });
+    const scoped = (scope: Partial<Scope>): TenantContext => ({ ...context, actor: { ...context.actor, scope: { ...WHOLE_TENANT, ...scope } } });
+
+    it('gives back what was stored, field by field', async () => {
+      const flows = mixedFlows(startUs);
+      expect(await store.sink.append([sent(sender, bootId, 1, flows)])).toEqual([{ kind: 'stored', rows: flows.length }]);
+      const page = await store.reader.list(context, query());
+      expect(page.flows.map(content)).toEqual(flows);
+      expect(page.flows.every((flow) => flow.clusterId === sender.clusterId)).toBe(true);
+      expect(new Set(page.flows.map((flow) => flow.id)).size).toBe(flows.length);
+      expect(page.coverage).toEqual({ complete: true, lost: 0, sampled: 0, losses: {} });
+    });
+
+    it('stores a replayed batch once', async () => {
+      const batch = sent(sender, bootId, 1, mixedFlows(startUs));
+      await store.sink.append([batch]);
+      expect(await store.sink.append([batch])).toEqual([{ kind: 'duplicate' }]);
+      expect((await store.reader.list(context, query())).flows).toHaveLength(9);
+    });
+
+    it('stores a batch once that comes twice in one commit', async () => {
+      const batch = sent(sender, bootId, 1, [sampleFlow(startUs)]);
+      expect((await store.sink.append([batch, batch])).map(({ kind }) => kind)).toEqual(['stored', 'duplicate']);
+      expect((await store.reader.list(context, query())).flows).toHaveLength(1);
+    });
+
+    it('stores a batch once that comes through two commits at the same time', async () => {
+      const batch = sent(sender, bootId, 1, mixedFlows(startUs));
+      const outcomes = await Promise.all([store.sink.append([batch]), store.sink.append([batch]), store.sink.append([batch])]);
+      expect(outcomes.flat().map(({ kind }) => kind).toSorted()).toEqual(['duplicate', 'duplicate', 'stored']);
+      expect((await store.reader.list(context, query())).flows).toHaveLength(9);
+    });
+
+    it('takes equal sequence numbers of different nodes, boots and tenants', async () => {
+      const other = { ...sender, tenantId: parseTenantId(randomUUID()) };
+      const flows = [sampleFlow(startUs)];
+      const outcomes = await store.sink.append([
+        sent(sender, bootId, 1, flows), sent({ ...sender, nodeId: randomUUID() }, bootId, 1, flows), sent(sender, randomUUID(), 1, flows), sent(other, bootId, 1, flows),
+      ]);
+      expect(outcomes.map(({ kind }) => kind)).toEqual(['stored', 'stored', 'stored', 'stored']);
+      expect((await store.reader.list(context, query())).flows).toHaveLength(3);
+    });
+
+    it('never shows a flow to another tenant', async () => {
+      await store.sink.append([sent(sender, bootId, 1, mixedFlows(startUs))]);
+      const stranger = systemContext(parseTenantId(randomUUID()), 'test');
+      const page = await store.reader.list(stranger, query({ clusterId: sender.clusterId }));
+      expect(page.flows).toEqual([]);
+    });
+
+    it('shows a team only flows with an end in its namespaces, and only of its clusters', async () => {
+      await store.sink.append([sent(sender, bootId, 1, mixedFlows(startUs))]);
+      const data = (await store.reader.list(scoped({ namespaces: ['data'] }), query())).flows;
+      expect(data.length).toBeGreaterThan(0);
+      expect(data.every((flow) => flow.source.namespace === 'data' || flow.destination.namespace === 'data')).toBe(true);
+      expect((await store.reader.list(scoped({ namespaces: [] }), query())).flows).toEqual([]);
+      expect((await store.reader.list(scoped({ clusters: [randomUUID()] }), query())).flows).toEqual([]);
+      expect((await store.reader.list(scoped({ clusters: [sender.clusterId] }), query())).flows).toHaveLength(9);
+    });
+
+    it('pages through flows with equal times without a gap or a repeat, in both orders', async () => {
+      const flows = Array.from({ length: 50 }, (_, index) => sampleFlow(startUs + Math.floor(index / 10), { bytes: index }));
+      await store.sink.append([sent(sender, bootId, 1, flows.slice(0, 25)), sent(sender, bootId, 2, flows.slice(25))]);
+      for (const order of ['newest', 'oldest'] as const) {
+        const seen: number[] = [];
+        let after: FlowQuery['after'];
+        do {
+          const page = await store.reader.list(context, query({ order, limit: 7, ...(after === undefined ? {} : { after }) }));
+          seen.push(...page.flows.map((flow) => flow.bytes));
+          after = page.next;
+        } while (after !== undefined);
+        expect(seen.toSorted((a, b) => a - b)).toEqual(flows.map((flow) => flow.bytes));
+        expect(seen).toHaveLength(50);
+      }
+    });
+
+    it('limits to the window: since is inside, until is not', async () => {
+      await store.sink.append([sent(sender, bootId, 1, mixedFlows(startUs))]);
+      const page = await store.reader.list(context, query({ sinceUs: startUs + SECOND_US, untilUs: startUs + 3 * SECOND_US }));
+      expect(page.flows.map((flow) => flow.lastSeenUs)).toEqual([startUs + SECOND_US, startUs + 2 * SECOND_US]);
+    });
+
+    it.each(Object.entries(SELECTIONS))('selects %s exactly as the engine does', async (_, selection) => {
+      const flows = mixedFlows(startUs);
+      await store.sink.append([sent(sender, bootId, 1, flows)]);
+      const page = await store.reader.list(context, query({ selection }));
+      expect(page.flows.map(content)).toEqual(flows.filter((flow) => matchesFlow(selection, flow)));
+    });
+
+    it('says what was lost and sampled in the window that was asked about', async () => {
+      const account = { seen: 20, exported: 9, sampled: 5, dropped: { 'ring-full': 4, evicted: 2 } };
+      await store.sink.append([sent(sender, bootId, 1, mixedFlows(startUs), { account })]);
+      const { coverage } = await store.reader.list(context, query());
+      expect(coverage).toEqual({ complete: false, lost: 6, sampled: 5, losses: { 'ring-full': 4, evicted: 2 } });
+      expect((await store.reader.coverage(context, query({ sinceUs: startUs + 3000 * SECOND_US }))).complete).toBe(true);
+    });
+
+    it('counts flows outside every kept day as lost', async () => {
+      const old = sampleFlow(startUs - 300 * 86_400 * SECOND_US);
+      expect(await store.sink.append([sent(sender, bootId, 1, [old, sampleFlow(startUs)])])).toEqual([{ kind: 'stored', rows: 1 }]);
+      const coverage = await store.reader.coverage(context, query({ sinceUs: old.lastSeenUs - 1 }));
+      expect(coverage.losses).toEqual({ 'outside-retention': 1 });
+    });
+
+    it('follows commits: every flow once, in order of ingest, from where it stopped', async () => {
+      let position = await store.reader.now(context);
+      const seen: number[] = [];
+      for (let seq = 1; seq <= 5; seq++) {
+        // Later batches carry earlier times: order of ingest is not order of time.
+        await store.sink.append([sent(sender, bootId, seq, [sampleFlow(startUs - seq * SECOND_US, { bytes: seq }), droppedFlow(startUs, { bytes: seq })])]);
+        const tail = await store.reader.tail(context, { selection: { allow: [{ verdicts: ['forwarded'] }], deny: [] } }, position, 1000);
+        position = tail.position;
+        seen.push(...tail.flows.map((flow) => flow.bytes));
+      }
+      expect(seen).toEqual([1, 2, 3, 4, 5]);
+      expect((await store.reader.tail(context, { selection: EVERY_FLOW }, position, 1000)).flows).toEqual([]);
+    });
+
+    it('follows in portions of whole batches', async () => {
+      const position = await store.reader.now(context);
+      await store.sink.append([1, 2, 3].map((seq) => sent(sender, bootId, seq, [sampleFlow(startUs, { bytes: seq }), sampleFlow(startUs, { bytes: seq })])));
+      const first = await store.reader.tail(context, { selection: EVERY_FLOW }, position, 4);
+      expect(first).toMatchObject({ more: true, flows: [{ bytes: 1 }, { bytes: 1 }, { bytes: 2 }, { bytes: 2 }] });
+      const second = await store.reader.tail(context, { selection: EVERY_FLOW }, first.position, 4);
+      expect(second).toMatchObject({ more: false, flows: [{ bytes: 3 }, { bytes: 3 }] });
+    });
+
+    it('keeps apart what only looks alike', async () => {
+      const twin = { ...BACKEND, labels: ['k8s:app=backend', 'k8s:version=2'] };
+      await store.sink.append([sent(sender, bootId, 1, [sampleFlow(startUs), sampleFlow(startUs + 1, { destination: twin })])]);
+      const page = await store.reader.list(context, query());
+      expect(page.flows.map((flow) => flow.destination.labels)).toEqual([BACKEND.labels, twin.labels]);
+    });
+  });
+}
