@@ -1,6 +1,7 @@
 /** How an edge reports an error of this code: HTTP status, CLI exit code and gRPC status follow from it. */
 export type ErrorKind =
   | 'invalid' // the input is wrong; the same input will fail again
+  | 'unprocessable' // well-formed, but its content cannot be accepted
   | 'unauthenticated'
   | 'forbidden'
   | 'not-found'
@@ -28,7 +29,8 @@ export const CATALOGUE = {
   'resource.conflict': { kind: 'conflict', title: 'The resource is in a state that does not allow this' },
   'resource.stale': { kind: 'precondition', title: 'The resource has changed since it was read' },
   'idempotency.in-flight': { kind: 'conflict', title: 'A request with this Idempotency-Key is still running' },
-  'idempotency.mismatch': { kind: 'invalid', title: 'The Idempotency-Key was used with another body' },
+  'idempotency.mismatch': { kind: 'unprocessable', title: 'The Idempotency-Key was used with another body' },
+  'policy.invalid': { kind: 'unprocessable', title: 'A policy is not valid' },
   'cursor.invalid': { kind: 'invalid', title: 'The cursor is not valid' },
   'service.unavailable': { kind: 'unavailable', title: 'A service that is needed does not answer' },
   'kernel.load-failed': { kind: 'unavailable', title: 'The kernel refused a program' },

@@ -1,2 +1,2 @@
 export { CATALOGUE, type ErrorCode, type ErrorKind } from './catalogue.ts';
-export { DomainError, isDomainError, type DomainErrorDetails } from './domain-error.ts';
+export { DomainError, isDomainError, type DomainErrorDetails, type Fault } from './domain-error.ts';
