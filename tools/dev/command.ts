@@ -1,6 +1,8 @@
 import { spawn, type SpawnOptions } from 'node:child_process';
 import { resolve } from 'node:path';
 
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** The root of the checkout. */
 export const checkout = resolve(import.meta.dirname, '../..');
 
@@ -12,8 +14,14 @@ export const checkout = resolve(import.meta.dirname, '../..');
 export function run(program: string, words: readonly string[], options: SpawnOptions = {}): Promise<number> {
   return new Promise((done, fail) => {
     const child = spawn(program, words, { cwd: checkout, stdio: 'inherit', ...options });
+    // Whoever ends us means the command; it decides how to end.
+    const passOn = (signal: NodeJS.Signals): void => void child.kill(signal);
+    for (const signal of ENDING) process.on(signal, passOn);
     child.once('error', fail);
-    child.once('close', (code, signal) => done(code ?? (signal === 'SIGINT' ? 130 : 143)));
+    child.once('close', (code, signal) => {
+      for (const each of ENDING) process.off(each, passOn);
+      done(code ?? (signal === 'SIGINT' ? 130 : 143));
+    });
   });
 }
 

@@ -60,9 +60,6 @@ async function main(): Promise<number> {
   return command.run(words);
 }
 
-// The command that runs in the foreground gets the terminal's signal too and decides how to end.
-process.on('SIGINT', () => {});
-
 try {
   process.exitCode = await main();
 } catch (error) {

@@ -1,0 +1,71 @@
+import { logTail } from '../../tools/stack/state-folder.ts';
+import { waitFor } from '../../tools/stack/wait-for.ts';
+import type { DemoCluster } from '../cluster.ts';
+import type { NodeView, RolloutView } from '../palisade-api.ts';
+import { ExpectationFailed } from './step.ts';
+
+const DEADLINE_MS = 120_000;
+const ENDED_BADLY = new Set(['halted', 'canceled', 'superseded', 'paused']);
+
+/** A canary, then the rest; each watched for two seconds. */
+export const CANARY_FIRST = {
+  strategy: { kind: 'sizes', sizes: [{ nodes: 1 }, { fraction: 1 }] },
+  gate: { bakeMs: 2000 },
+  supersede: true,
+} as const;
+
+/** Waits until a rollout has succeeded; `watch` sees every state on the way. */
+export async function untilSucceeded(demo: DemoCluster, id: string, watch: (rollout: RolloutView) => Promise<void> = async () => {}): Promise<RolloutView> {
+  let last: RolloutView | undefined;
+  return waitFor(
+    'the rollout to succeed',
+    async () => {
+      const rollout = await demo.api.rollout(demo.cluster.id, id);
+      last = rollout;
+      await watch(rollout);
+      if (ENDED_BADLY.has(rollout.state)) throw new ExpectationFailed('the rollout to succeed', `${rollout.state}: ${rollout.reason ?? 'no reason given'}`);
+      return rollout.state === 'succeeded' ? rollout : undefined;
+    },
+    {
+      withinMs: DEADLINE_MS,
+      everyMs: 200,
+      otherwise: () => `It is ${last?.state} with waves ${JSON.stringify(last?.waves)}. The end of the worker’s log:\n${logTail(demo.state.logFile('worker'))}`,
+    },
+  );
+}
+
+/** Waits until both nodes report, on their own, that they run what the rollout brought. */
+export async function untilRunning(demo: DemoCluster, digest: string | null): Promise<readonly NodeView[]> {
+  let nodes: readonly NodeView[] = [];
+  await waitFor(
+    `both nodes to report ${digest} as running`,
+    async () => {
+      nodes = await demo.api.nodes(demo.cluster.id);
+      return nodes.length === demo.plan.nodes.length && nodes.every(({ running }) => running.contentDigest === digest);
+    },
+    { withinMs: 60_000, everyMs: 300, otherwise: () => `They report ${JSON.stringify(nodes.map(({ name, running }) => ({ name, ...running })))}` },
+  );
+  return nodes;
+}
+
+/** Waits until both nodes have been heard after `since`. */
+export async function untilHeard(demo: DemoCluster, since: Date): Promise<readonly NodeView[]> {
+  let nodes: readonly NodeView[] = [];
+  await waitFor(
+    'both agents to come back',
+    async () => {
+      nodes = await demo.api.nodes(demo.cluster.id);
+      return nodes.length === demo.plan.nodes.length && nodes.every(({ lastSeenAt }) => lastSeenAt !== null && new Date(lastSeenAt) > since);
+    },
+    {
+      withinMs: 150_000,
+      everyMs: 500,
+      otherwise: () => demo.agents.map(({ name, logFile }) => `\nThe end of ${name}’s log:\n${logTail(logFile)}`).join(''),
+    },
+  );
+  return nodes;
+}
+
+export function runningOf(nodes: readonly NodeView[]) {
+  return nodes.map(({ name, running }) => ({ node: name, contentDigest: running.contentDigest, generation: running.generation }));
+}
