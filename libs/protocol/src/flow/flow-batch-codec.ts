@@ -6,7 +6,7 @@ import { FLOW_LOSS_REASONS, MAX_BATCH_ROWS, type FlowAccount, type FlowBatch, ty
 import { decodeFlowColumns, encodeFlowColumns } from './flow-columns-codec.ts';
 
 /** Bounds of a batch on the wire and in memory; both are checked before anything is allocated from the content. */
-export const MAX_FLOW_BATCH_BYTES = 2 * 1024 * 1024 + 4096;
+export const MAX_FLOW_BATCH_BYTES = 1024 * 1024;
 export const MAX_FLOW_COLUMNS_BYTES = 8 * 1024 * 1024;
 
 export const FLOW_BATCH_PATH = '/agent/v1/flows';

@@ -1,0 +1,41 @@
+import { Controller, Header, HttpCode, Inject, Post, Req } from '@nestjs/common';
+import { IngestFlowBatch, type FlowIngestAnswer } from '@palisade/control';
+import { DomainError } from '@palisade/errors';
+import { decodeFlowBatch, encodeFlowBatchReceipt, PROTOBUF_CONTENT_TYPE, type FlowBatchReceipt } from '@palisade/protocol';
+import type { FastifyRequest } from 'fastify';
+import { senderOf } from './sender-of-request.ts';
+
+/** What the receipt says about an answer of the ingest. */
+export function receiptOf(seq: number, { outcome, credit }: FlowIngestAnswer): FlowBatchReceipt {
+  return {
+    seq,
+    outcome: outcome.kind,
+    credit,
+    retryAfterMs: outcome.kind === 'deferred' ? outcome.retryAfterMs : 0,
+    reason: outcome.kind === 'refused' ? outcome.reason : '',
+  };
+}
+
+/**
+ * Takes flow batches (flow.proto). The receipt goes out after the commit. The listener must hand protobuf bodies over as
+ * bytes; the default body limit of 1 MiB is the protocol's.
+ */
+@Controller('agent/v1/flows')
+export class FlowsController {
+  readonly #ingest: IngestFlowBatch;
+
+  constructor(@Inject(IngestFlowBatch) ingest: IngestFlowBatch) {
+    this.#ingest = ingest;
+  }
+
+  @Post()
+  @HttpCode(200)
+  @Header('content-type', PROTOBUF_CONTENT_TYPE)
+  async take(@Req() request: FastifyRequest): Promise<Buffer> {
+    const sender = senderOf(request);
+    if (!(request.body instanceof Uint8Array)) throw new DomainError('request.invalid', `Send the batch as ${PROTOBUF_CONTENT_TYPE}.`);
+    const batch = decodeFlowBatch(request.body);
+    const answer = await this.#ingest.execute({ sender, batch });
+    return Buffer.from(encodeFlowBatchReceipt(receiptOf(batch.seq, answer)));
+  }
+}
