@@ -1,0 +1,132 @@
+/** Text (or values) to policies: the entry of the room. */
+
+import { policyKey, type CidrGroupFact, type PolicyDocument } from '@palisade/policy';
+import { KIND_ADVICE, POLICY_KINDS, type CompileOptions, type Compiled, type PolicyKindEntry } from './policy-kinds.ts';
+import type { Problem } from './problem.ts';
+import { quoted, Reading, type Reader } from './schema/reading.ts';
+import { sourceFromValue } from './source/from-value.ts';
+import { DEFAULT_LIMITS, type InputLimits } from './source/input-limits.ts';
+import { readYaml } from './source/read-yaml.ts';
+import type { SourceNode } from './source/source-node.ts';
+
+/** All optional: namespace `default`, mode `enforce`, revision 0, objects written by people, limits of 4 MiB. */
+export interface ParseOptions extends Partial<CompileOptions> {
+  readonly limits?: Partial<InputLimits>;
+}
+
+export interface ParsedPolicies {
+  /** Valid policies in the order of the input. */
+  readonly documents: readonly PolicyDocument[];
+  /** CiliumCIDRGroup objects found beside them; they belong to the cluster's facts. */
+  readonly cidrGroups: readonly CidrGroupFact[];
+  /** Every error refuses its object; warnings stand beside accepted ones. */
+  readonly problems: readonly Problem[];
+}
+
+const DEFAULTS: CompileOptions = { defaultNamespace: 'default', defaultMode: 'enforce', revision: 0, fromApiServer: false, legacyRequires: false };
+
+/** Reads YAML or JSON, several documents and `List` objects included. Never throws for bad input: see `problems`. */
+export function parsePolicies(text: string, options: ParseOptions = {}): ParsedPolicies {
+  const source = readYaml(text, { ...DEFAULT_LIMITS, ...options.limits });
+  const collected = new Collected(options);
+  for (const { number, root } of source.documents) collected.read(root, new Reading(number, source.place));
+  return collected.finish(source.problems);
+}
+
+/** The same for values that were parsed elsewhere, such as objects from the Kubernetes API; positions are 0. */
+export function parsePolicyValues(values: readonly unknown[], options: ParseOptions = {}): ParsedPolicies {
+  const { maxDepth } = { ...DEFAULT_LIMITS, ...options.limits };
+  const collected = new Collected(options);
+  const problems: Problem[] = [];
+  for (const [document, value] of values.entries()) {
+    try {
+      collected.read(sourceFromValue(value, maxDepth), new Reading(document, () => ({ line: 0, column: 0 })));
+    } catch (error) {
+      if (!(error instanceof RangeError) && !(error instanceof TypeError)) throw error;
+      problems.push({ severity: 'error', document, line: 0, column: 0, pointer: '', code: 'input.too-deep', message: `The object cannot be read: ${error.message}` });
+    }
+  }
+  return collected.finish(problems);
+}
+
+class Collected {
+  private readonly options: CompileOptions;
+  private readonly documents: PolicyDocument[] = [];
+  private readonly cidrGroups: CidrGroupFact[] = [];
+  private readonly problems: Problem[] = [];
+  private readonly keys = new Set<string>();
+  private readonly readers = new Map<string, Reader<Compiled>>();
+
+  constructor(options: ParseOptions) {
+    this.options = { ...DEFAULTS, ...options };
+  }
+
+  /** Reads one document: a policy or a list of them. */
+  read(root: SourceNode, reading: Reading): void {
+    for (const node of objectsIn(root)) this.readObject(node, reading);
+    this.problems.push(...reading.problems);
+  }
+
+  finish(before: readonly Problem[]): ParsedPolicies {
+    const problems = [...before, ...this.problems].sort((a, b) => a.document - b.document || a.line - b.line || a.column - b.column);
+    return { documents: this.documents, cidrGroups: this.cidrGroups, problems };
+  }
+
+  private readObject(node: SourceNode, reading: Reading): void {
+    const before = reading.problems.length;
+    const compiled = this.readerOf(node, reading)?.(node, reading);
+    const refused = reading.problems.slice(before).some(({ severity }) => severity === 'error');
+    if (compiled === undefined || refused) return;
+    if ('cidrGroup' in compiled) this.cidrGroups.push(compiled.cidrGroup);
+    else this.add(compiled.policy, node, reading);
+  }
+
+  /** The schema of the object's kind, built once per input. */
+  private readerOf(node: SourceNode, reading: Reading): Reader<Compiled> | undefined {
+    const entry = kindOf(node, reading);
+    if (entry === undefined) return undefined;
+    const known = this.readers.get(entry.kind);
+    if (known !== undefined) return known;
+    const reader = entry.reader(this.options);
+    this.readers.set(entry.kind, reader);
+    return reader;
+  }
+
+  private add(policy: PolicyDocument, node: SourceNode, reading: Reading): void {
+    const key = policyKey(policy);
+    if (this.keys.has(key)) {
+      reading.error(node, 'policy.duplicate', `${key} occurs twice in this input: rename one of them or put both into one object.`);
+      return;
+    }
+    this.keys.add(key);
+    this.documents.push(policy);
+  }
+}
+
+function objectsIn(root: SourceNode): readonly SourceNode[] {
+  if (root.kind !== 'map') return [root];
+  const kind = scalarText(root, 'kind');
+  const items = root.fields.get('items');
+  return kind !== undefined && /List$/.test(kind) && items?.kind === 'list' ? items.items : [root];
+}
+
+function scalarText(node: SourceNode, field: string): string | undefined {
+  const found = node.kind === 'map' ? node.fields.get(field) : undefined;
+  return found?.kind === 'scalar' && typeof found.value === 'string' ? found.value : undefined;
+}
+
+function kindOf(node: SourceNode, reading: Reading): PolicyKindEntry | undefined {
+  if (node.kind !== 'map') return reading.error(node, 'value.type', 'A document must be an object with apiVersion, kind, metadata and spec.');
+  const kind = scalarText(node, 'kind');
+  const apiVersion = scalarText(node, 'apiVersion');
+  if (kind === undefined || apiVersion === undefined) return reading.error(node, 'field.missing', 'An object needs apiVersion and kind.');
+  const entry = POLICY_KINDS.find((candidate) => candidate.kind === kind);
+  if (entry === undefined) {
+    const advice = KIND_ADVICE.get(kind) ?? `Policies are ${POLICY_KINDS.map((candidate) => candidate.kind).join(', ')}.`;
+    return reading.error(node.fields.get('kind') ?? node, 'kind.unsupported', `${quoted(kind)} is not read here. ${advice}`);
+  }
+  if (!entry.apiVersions.includes(apiVersion)) {
+    return reading.error(node.fields.get('apiVersion') ?? node, 'kind.unsupported', `${kind} is read in ${entry.apiVersions.join(' and ')}, not in ${quoted(apiVersion)}.`);
+  }
+  return entry;
+}
