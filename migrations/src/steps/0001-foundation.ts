@@ -84,6 +84,8 @@ async function createClustersAndPolicies(sql: SqlRunner): Promise<void> {
       digest     text NOT NULL,
       created_by text NOT NULL,
       created_at timestamptz NOT NULL DEFAULT now(),
+      applied    integer NOT NULL,
+      removed    integer NOT NULL,
       PRIMARY KEY (tenant_id, cluster_id, revision),
       FOREIGN KEY (tenant_id, cluster_id) REFERENCES palisade.clusters
     )`);
@@ -108,7 +110,6 @@ async function createClustersAndPolicies(sql: SqlRunner): Promise<void> {
       cluster_id uuid NOT NULL,
       revision   integer NOT NULL,
       ended_at_revision integer CHECK (ended_at_revision > revision),
-      source     text NOT NULL,
       ir         jsonb NOT NULL,
       digest     text NOT NULL,
       PRIMARY KEY (tenant_id, policy_id, revision),

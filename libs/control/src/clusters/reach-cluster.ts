@@ -1,8 +1,7 @@
 import { DomainError } from '@palisade/errors';
 import { scopeHasCluster, type TenantContext } from '@palisade/tenancy';
+import { isUuid } from '../uuid.ts';
 import type { Cluster, ClusterRepository } from './cluster.ts';
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /**
  * The cluster, when it exists in the tenant and in the actor's scope. Otherwise `resource.not-found`, the same in
@@ -14,7 +13,7 @@ export async function reachCluster(
   id: string,
   lock: 'read' | 'update' = 'read',
 ): Promise<Cluster> {
-  const visible = UUID.test(id) && scopeHasCluster(context.actor.scope, id.toLowerCase());
+  const visible = isUuid(id) && scopeHasCluster(context.actor.scope, id.toLowerCase());
   const cluster = visible ? await (lock === 'update' ? clusters.findForUpdate(id) : clusters.find(id)) : undefined;
   if (cluster === undefined) throw new DomainError('resource.not-found', `There is no cluster ${id}.`);
   return cluster;
