@@ -1,8 +1,11 @@
+export { postgresAuditEvents } from './audit/audit-event-repository.ts';
 export { postgresAuditLog } from './audit/audit-log.ts';
 export { postgresClusters } from './clusters/cluster-repository.ts';
 export { openDatabase, type DatabaseOptions } from './data-source.ts';
 export { pageOf } from './page.ts';
+export { postgresPolicies } from './policies/policy-repository.ts';
 export type { Session, TenantSession } from './session.ts';
 export { constraintOf, isBrokenConnection, isRetryable, sqlStateOf, violatesUnique } from './sql-state.ts';
+export { postgresApiTokens, postgresTokenDirectory } from './tokens/api-token-repository.ts';
 export { createUnitOfWork, inSystemTransaction, inTenantTransaction } from './transactions.ts';
 export { postgresWakeUp, WAKE_CHANNEL } from './wake-up.ts';
