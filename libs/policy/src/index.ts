@@ -1,4 +1,6 @@
 export { evaluate, PolicyEngine, type EngineOptions } from './evaluate/engine.ts';
+export { explain, renderExplanation, type DirectionExplanation, type Explanation } from './explain/explain.ts';
+export type { NearestMiss } from './explain/nearest-miss.ts';
 export * from './facts.ts';
 export { canonicalName, compileFqdnSelector } from './fqdn-pattern.ts';
 export { compileHttpMatch, compileWholeMatch } from './http-match.ts';
