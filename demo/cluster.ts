@@ -76,12 +76,13 @@ async function prepareAgent(
     chmodSync(tokenFile, 0o600);
   }
   const command = inNamespace(node.namespace, [
+    // A host name of its own: the agent tells it when it enrolls.
+    ...['unshare', '--uts', 'sh', '-c', 'hostname "$0" && exec "$@"', node.name],
     process.execPath,
     '--enable-source-maps',
     join(checkout, 'apps/agent/dist/main.js'),
     'run',
     ...agentPlaces(state, plan, node),
-    ...['--node-name', node.name],
     ...['--gateway', controlPlane.gatewayUrl],
     ...['--enroll-token-file', tokenFile],
     ...['--trust', readFileSync(controlPlane.trustPinFile, 'utf8').trim()],
