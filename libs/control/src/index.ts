@@ -30,3 +30,34 @@ export type { WakeUp } from './wake-up.ts';
 export type * from './flows/flow-store.ts';
 export { DEFAULT_FLOW_INGEST, IngestFlowBatch, type FlowIngestAnswer, type FlowIngestFigures, type FlowIngestOptions, type FlowIngestOutcome } from './flows/ingest-flow-batch.ts';
 export { ReadFlows } from './flows/read-flows.ts';
+export type { CertificateAuthority, IssuedCertificate, NodeIdentity } from './enrollment/certificate-authority.ts';
+export { EnrollNode, type EnrollNodeInput } from './enrollment/enroll-node.ts';
+export type * from './enrollment/enrollment.ts';
+export { parseEnrollmentToken, type ParsedEnrollmentToken } from './enrollment/enrollment-token.ts';
+export { ManageEnrollmentTokens, type CreateEnrollmentTokenInput } from './enrollment/manage-enrollment-tokens.ts';
+export { RecoverNode, type RecoverNodeInput } from './enrollment/recover-node.ts';
+export { RenewCertificate, type RenewCertificateInput } from './enrollment/renew-certificate.ts';
+export type * from './fleet/check-in.ts';
+export { ManageNodes } from './fleet/manage-nodes.ts';
+export type { Node, NodeObservation, NodeRepositories, NodeRepository } from './fleet/node.ts';
+export type * from './identities/identity.ts';
+export { ProcessEndpointReports } from './identities/process-endpoint-reports.ts';
+export type { BundleRecord, BundleRepository, SealedGeneration } from './bundles/bundle.ts';
+export { ReadBundles, type BundleRepositories } from './bundles/read-bundles.ts';
+export {
+  SealBundle,
+  type BundleValidator,
+  type CandidateInput,
+  type PolicyContentSource,
+  type ProgramCatalogue,
+  type ProgramSet,
+  type PublishedObject,
+  type SealRepositories,
+} from './bundles/seal-bundle.ts';
+export { AdvanceRollout } from './rollouts/advance-rollout.ts';
+export { AssignWave } from './rollouts/assign-wave.ts';
+export { CreateRollout, type CreateRolloutInput } from './rollouts/create-rollout.ts';
+export type { DenyDeltaSource } from './rollouts/deny-delta-source.ts';
+export { ReadRollouts, type RolloutDetail } from './rollouts/read-rollouts.ts';
+export type * from './rollouts/rollout.ts';
+export { SteerRollout, type SteerCommand } from './rollouts/steer-rollout.ts';

@@ -9,3 +9,14 @@ export { constraintOf, isBrokenConnection, isRetryable, sqlStateOf, violatesUniq
 export { postgresApiTokens, postgresTokenDirectory } from './tokens/api-token-repository.ts';
 export { createUnitOfWork, inSystemTransaction, inTenantTransaction } from './transactions.ts';
 export { postgresWakeUp, WAKE_CHANNEL } from './wake-up.ts';
+export { postgresBundles, postgresDelivery } from './bundles/bundle-repository.ts';
+export { postgresTrustMetadata, type TrustMetadataFile, type TrustMetadataStore } from './bundles/trust-metadata.ts';
+export { postgresAgentRequestQueue, type AgentRequestQueue, type OpenAgentRequest } from './enrollment/agent-request-queue.ts';
+export { postgresNodeCertificates, postgresNodeEnrollment, postgresOwnerLookup, postgresRecovery } from './enrollment/node-enrollment-repository.ts';
+export { postgresEnrollmentTokens } from './enrollment/token-repository.ts';
+export { openAgentPool, postgresAgentDesk } from './fleet/agent-desk.ts';
+export { postgresAgentRequestDesk } from './fleet/agent-request-desk.ts';
+export { postgresNodes } from './fleet/node-repository.ts';
+export { postgresClusterNames, postgresIdentities } from './identities/identity-repository.ts';
+export { postgresRollouts } from './rollouts/rollout-repository.ts';
+export { postgresWorkFinder, type TenantWork, type WorkFinder } from './rollouts/work-finder.ts';

@@ -56,6 +56,8 @@ export const enrollment: Step = {
         -- Prefixes the cluster assigned to this node; null: none are assigned and only conflicts are refused.
         address_ranges text[],
         attestation jsonb NOT NULL,
+        -- The fact of this node that is in the identity stream; null: not yet, or not any more.
+        published_fact jsonb,
         enrolled_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (tenant_id, id),
         UNIQUE (tenant_id, enrollment_uuid),

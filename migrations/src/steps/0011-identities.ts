@@ -80,6 +80,7 @@ export const identities: Step = {
       CREATE TABLE palisade.identity_heads (
         tenant_id uuid NOT NULL,
         cluster_id uuid NOT NULL,
+        epoch bigint NOT NULL DEFAULT 1,
         revision bigint NOT NULL DEFAULT 0,
         snapshot_revision bigint NOT NULL DEFAULT 0,
         PRIMARY KEY (tenant_id, cluster_id),

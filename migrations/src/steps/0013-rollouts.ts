@@ -35,6 +35,8 @@ export const rollouts: Step = {
         created_at timestamptz NOT NULL DEFAULT now(),
         started_at timestamptz,
         finished_at timestamptz,
+        -- Every wave passed once; stays true when the rollout is rolled back later.
+        adopted boolean NOT NULL DEFAULT false,
         updated_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (tenant_id, id),
         FOREIGN KEY (tenant_id, cluster_id) REFERENCES palisade.clusters (tenant_id, id) ON DELETE CASCADE,
@@ -132,6 +134,8 @@ export const rollouts: Step = {
         node_id uuid NOT NULL,
         cluster_id uuid NOT NULL,
         boot_id text NOT NULL,
+        -- Of the certificate that the node showed, lower-case hex.
+        serial text NOT NULL,
         observed jsonb NOT NULL,
         -- Grows when what the node runs or says of a bundle changed, not with every check-in.
         change_count bigint NOT NULL DEFAULT 1,

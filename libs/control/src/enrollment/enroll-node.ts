@@ -1,0 +1,103 @@
+import { isDomainError } from '@palisade/errors';
+import { parseTenantId, systemContext, type TenantContext } from '@palisade/tenancy';
+import type { UnitOfWork } from '../unit-of-work.ts';
+import type { CertificateAuthority } from './certificate-authority.ts';
+import type { CertificateOutcome, EnrolledNode, EnrollmentRepositories, EnrollmentToken, NodeDescription, OwnerLookup } from './enrollment.ts';
+import { sameSecret } from './enrollment-token.ts';
+
+export interface EnrollNodeInput {
+  readonly tokenPublicId: string;
+  readonly secretHash: Uint8Array;
+  readonly enrollmentUuid: string;
+  /** PKCS#10, DER. */
+  readonly csr: Uint8Array;
+  readonly description: NodeDescription;
+  readonly sourceAddress: string;
+}
+
+/** One answer for every reason, so that nobody learns which tokens exist. The real reason is in the audit log. */
+const REFUSED: CertificateOutcome = { status: 401, code: 'auth.unauthenticated', detail: 'The enrollment token is not valid. Create a new one and try again.' };
+
+/**
+ * Claims a token and issues the node's first certificate in one transaction (trust-and-fleet §1). The same enrollment
+ * uuid with the same key gets the same node and certificate and burns no further use; with another key it is a conflict.
+ */
+export class EnrollNode {
+  readonly #ports: { readonly unitOfWork: UnitOfWork<EnrollmentRepositories>; readonly owners: OwnerLookup; readonly authority: CertificateAuthority; readonly now: () => Date };
+
+  constructor(ports: { readonly unitOfWork: UnitOfWork<EnrollmentRepositories>; readonly owners: OwnerLookup; readonly authority: CertificateAuthority; readonly now: () => Date }) {
+    this.#ports = ports;
+  }
+
+  async execute(input: EnrollNodeInput): Promise<CertificateOutcome> {
+    const owner = await this.#ports.owners.ofEnrollmentToken(input.tokenPublicId);
+    if (owner === undefined) return REFUSED;
+    let publicKey: Uint8Array;
+    try {
+      ({ publicKey } = await this.#ports.authority.readRequest(input.csr));
+    } catch (error) {
+      if (isDomainError(error)) return { status: 400, code: error.code, detail: error.message };
+      throw error;
+    }
+    const context: TenantContext = { ...systemContext(parseTenantId(owner.tenantId), 'worker/enrollment'), sourceAddress: input.sourceAddress };
+    return this.#ports.unitOfWork.run(context, (repositories) => this.#claim(repositories, context, owner.tokenId, publicKey, input));
+  }
+
+  async #claim(repositories: EnrollmentRepositories, context: TenantContext, tokenId: string, publicKey: Uint8Array, input: EnrollNodeInput): Promise<CertificateOutcome> {
+    const token = await repositories.enrollmentTokens.find(tokenId);
+    if (token === undefined || !sameSecret(token.secretHash, input.secretHash)) return refuse(repositories, tokenId, 'the secret is wrong');
+    const known = await repositories.nodeEnrollment.findByEnrollment(input.enrollmentUuid);
+    if (known !== undefined) return this.#again(repositories, context, known, token, publicKey);
+    if (!(await repositories.enrollmentTokens.claim(token.id))) return refuse(repositories, token.id, whyNotClaimed(token, this.#ports.now()));
+    const node = await repositories.nodeEnrollment.insert({
+      clusterId: token.clusterId,
+      enrollmentUuid: input.enrollmentUuid,
+      tokenId: token.id,
+      publicKey,
+      labels: token.labels,
+      description: input.description,
+      attestation: { method: 'token' },
+    });
+    const identity = { tenantId: context.tenantId, clusterId: token.clusterId, nodeId: node.id };
+    const certificate = await this.#ports.authority.issue(identity, publicKey, this.#ports.now());
+    await repositories.nodeCertificates.insert(node.id, certificate, 'enroll');
+    await repositories.enrollmentTokens.recordUse(token.id, node.id);
+    await repositories.audit.append({
+      action: 'node.enrolled',
+      target: { kind: 'node', id: node.id, name: node.name },
+      summary: `Node ${node.name} enrolled with token ${token.name}.`,
+      details: { clusterId: token.clusterId, tokenId: token.id, serial: certificate.serial },
+    });
+    return granted(context, node, certificate.chainPem);
+  }
+
+  async #again(repositories: EnrollmentRepositories, context: TenantContext, node: EnrolledNode, token: EnrollmentToken, publicKey: Uint8Array): Promise<CertificateOutcome> {
+    const certificate = await repositories.nodeCertificates.latest(node.id);
+    if (node.clusterId !== token.clusterId || certificate === undefined || !sameSecret(certificate.publicKey, publicKey)) {
+      return { status: 409, code: 'resource.conflict', detail: 'This enrollment id belongs to another key. Remove the agent state of this machine to enroll it as a new node.' };
+    }
+    if (node.state !== 'active') return { status: 403, code: 'auth.forbidden', detail: `Node ${node.name} is ${node.state}.` };
+    return granted(context, node, certificate.chainPem);
+  }
+}
+
+function granted(context: TenantContext, node: EnrolledNode, certificateChain: string): CertificateOutcome {
+  return { status: 200, tenantId: context.tenantId, clusterId: node.clusterId, nodeId: node.id, nodeName: node.name, certificateChain };
+}
+
+function whyNotClaimed(token: EnrollmentToken, now: Date): string {
+  if (token.revokedAt !== null) return 'the token is revoked';
+  if (token.expiresAt <= now) return 'the token has expired';
+  return `all ${token.maxUses} uses are taken`;
+}
+
+async function refuse(repositories: EnrollmentRepositories, tokenId: string, reason: string): Promise<CertificateOutcome> {
+  await repositories.audit.append({
+    action: 'node.enrollment-refused',
+    outcome: 'denied',
+    target: { kind: 'enrollment-token', id: tokenId },
+    summary: `An enrollment was refused: ${reason}.`,
+    details: { reason },
+  });
+  return REFUSED;
+}

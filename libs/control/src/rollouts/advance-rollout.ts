@@ -1,0 +1,204 @@
+import { advanceRollout, planWaves, transitionNode, transitionRollout, type AdvanceDecision, type NodeProgress, type RolloutEvent } from '@palisade/rollout';
+import type { TenantContext } from '@palisade/tenancy';
+import type { UnitOfWork } from '../unit-of-work.ts';
+import type { SealBundle } from '../bundles/seal-bundle.ts';
+import type { AssignWave } from './assign-wave.ts';
+import type { DenyDeltaSource } from './deny-delta-source.ts';
+import type { Rollout, RolloutRepositories, RolloutRepository } from './rollout.ts';
+
+/** A node that was not heard of for this long is offline: its held check-in would have ended several times. */
+const ONLINE_MS = 180_000;
+const REPORT_BATCH = 2_000;
+/** Steps of one call; more wait for the next one, so that one rollout does not keep a worker. */
+const MAX_STEPS = 32;
+
+type StepResult = 'again' | 'wait' | 'done';
+
+/**
+ * Moves a rollout on by what is stored, one compare-and-swap at a time, each in a transaction of its own: a worker
+ * that dies anywhere is resumed by the next call, and two workers at once change nothing twice.
+ */
+export class AdvanceRollout {
+  readonly #ports: { readonly unitOfWork: UnitOfWork<RolloutRepositories>; readonly sealBundle: SealBundle; readonly assignWave: AssignWave; readonly denyDelta: DenyDeltaSource | null };
+
+  constructor(ports: { readonly unitOfWork: UnitOfWork<RolloutRepositories>; readonly sealBundle: SealBundle; readonly assignWave: AssignWave; readonly denyDelta: DenyDeltaSource | null }) {
+    this.#ports = ports;
+  }
+
+  /** @returns `done` when nothing is left to do, `wait` for reports, the clock or a person */
+  async execute(context: TenantContext, rolloutId: string): Promise<'wait' | 'done'> {
+    for (let step = 0; step < MAX_STEPS; step += 1) {
+      const result = await this.#step(context, rolloutId);
+      if (result !== 'again') return result;
+    }
+    return 'wait';
+  }
+
+  async #step(context: TenantContext, rolloutId: string): Promise<StepResult> {
+    const rollout = await this.#ports.unitOfWork.run(context, ({ rollouts }) => rollouts.find(rolloutId));
+    switch (rollout?.state) {
+      case 'draft':
+        return this.#transition(context, rollout, { kind: 'validate' });
+      case 'validating':
+        return this.#seal(context, rollout);
+      case 'ready':
+        return this.#start(context, rollout);
+      case 'running':
+        return this.#run(context, rollout.id);
+      case 'rolling_back':
+        return this.#finishRollback(context, rollout);
+      default:
+        return 'done';
+    }
+  }
+
+  #transition(context: TenantContext, rollout: Rollout, event: RolloutEvent): Promise<StepResult> {
+    return this.#ports.unitOfWork.run<StepResult>(context, async (repositories) => {
+      await apply(repositories, rollout, event);
+      return 'again';
+    });
+  }
+
+  /** Compiles, validates and signs outside a transaction, then stores all of it with the step to READY, or why not. */
+  async #seal(context: TenantContext, rollout: Rollout): Promise<StepResult> {
+    const candidate = await this.#ports.sealBundle.prepare(context, rollout);
+    return this.#ports.unitOfWork.run<StepResult>(context, async (repositories) => {
+      const fresh = await repositories.rollouts.findForUpdate(rollout.id);
+      if (fresh === undefined || fresh.version !== rollout.version) return 'again';
+      if (!candidate.ok) {
+        await apply(repositories, fresh, { kind: 'validation-failed', reason: candidate.reason });
+        return 'done';
+      }
+      const { bundleId, generation } = await this.#ports.sealBundle.store(repositories.bundles, fresh, candidate);
+      await apply(repositories, fresh, { kind: 'validated' }, { bundleId, generation });
+      return 'again';
+    });
+  }
+
+  #start(context: TenantContext, rollout: Rollout): Promise<StepResult> {
+    return this.#ports.unitOfWork.run<StepResult>(context, async (repositories) => {
+      const fresh = await repositories.rollouts.findForUpdate(rollout.id);
+      if (fresh?.state !== 'ready') return 'again';
+      const fleet = await repositories.rollouts.fleet(fresh.clusterId, ONLINE_MS);
+      await repositories.rollouts.insertWaves(fresh.id, planWaves(fleet, fresh.strategy, fresh.id));
+      await apply(repositories, fresh, { kind: 'start' });
+      return 'again';
+    });
+  }
+
+  async #run(context: TenantContext, rolloutId: string): Promise<StepResult> {
+    const denyDelta = await this.#ports.denyDelta?.measure(context, rolloutId);
+    return this.#ports.unitOfWork.run<StepResult>(context, async (repositories) => {
+      const { rollouts } = repositories;
+      const rollout = await rollouts.findForUpdate(rolloutId);
+      if (rollout?.state !== 'running' || rollout.target === null) return 'again';
+      const nowMs = (await rollouts.now()).getTime();
+      const more = await takeReports(rollouts, rollout, nowMs);
+      await expireLeases(rollouts, rollout, nowMs);
+      const waves = await rollouts.listWaves(rollout.id);
+      const current = waves.find((wave) => wave.state === 'open' || wave.state === 'baking');
+      // Nodes that were given back by a pause, or asked again by a resume, are offered again.
+      if (current !== undefined && current.counts.pending > 0) await this.#offerWave(context, repositories, rollout, current.index, nowMs);
+      const decisions = advanceRollout({ ...rollout, waves: waves.map((wave) => ({ ...wave, denyDelta: denyDelta ?? null })) }, nowMs);
+      for (const decision of decisions) await this.#carryOut(context, repositories, rollout, decision, nowMs);
+      return decisions.length > 0 || more ? 'again' : 'wait';
+    });
+  }
+
+  async #carryOut(context: TenantContext, repositories: RolloutRepositories, rollout: Rollout, decision: AdvanceDecision, nowMs: number): Promise<void> {
+    const { rollouts, audit } = repositories;
+    switch (decision.kind) {
+      case 'open-wave': {
+        await rollouts.swapWave(rollout.id, decision.index, 'pending', { state: 'open', openedAtMs: nowMs, bakingSinceMs: null }, null);
+        await rollouts.record(rollout.id, [{ kind: 'wave-opened', waveIndex: decision.index }]);
+        await this.#offerWave(context, repositories, rollout, decision.index, nowMs);
+        return;
+      }
+      case 'store-wave': {
+        const from = (await rollouts.listWaves(rollout.id)).find((wave) => wave.index === decision.index)!.state;
+        await rollouts.swapWave(rollout.id, decision.index, from, decision.progress, decision.reason);
+        await rollouts.record(rollout.id, [{ kind: `wave-${decision.progress.state}`, waveIndex: decision.index, detail: decision.reason }]);
+        return;
+      }
+      case 'pause':
+      case 'halt':
+        await apply(repositories, rollout, { kind: decision.kind, reason: decision.reason });
+        await audit.append({
+          action: `rollout.${decision.kind === 'halt' ? 'halted' : 'paused'}`,
+          outcome: 'failure',
+          target: { kind: 'rollout', id: rollout.id },
+          summary: `The rollout ${decision.kind === 'halt' ? 'halted' : 'paused'} by itself: ${decision.reason}`,
+        });
+        return;
+      case 'succeed':
+        await apply(repositories, rollout, { kind: 'waves-passed' });
+        await this.#ports.assignWave.adopt(context, repositories.rollouts, rollout);
+        await audit.append({
+          action: 'rollout.succeeded',
+          target: { kind: 'rollout', id: rollout.id },
+          summary: `The rollout of policy revision ${rollout.policyRevision} succeeded on every wave.`,
+        });
+    }
+  }
+
+  async #offerWave(context: TenantContext, { rollouts, wakeUp }: RolloutRepositories, rollout: Rollout, index: number, nowMs: number): Promise<void> {
+    const waiting = await rollouts.waiting(rollout.id, index, ONLINE_MS);
+    if (waiting.length === 0) return;
+    const next = waiting.map((node) => ({ node, progress: transitionNode(node, node.online ? { kind: 'offer', leaseMs: rollout.leaseMs } : { kind: 'skip-offline' }, nowMs).progress }));
+    const offered = next.filter(({ progress }) => progress.state === 'offered').map(({ node }) => node);
+    await this.#ports.assignWave.execute(context, rollouts, { clusterId: rollout.clusterId, rolloutId: rollout.id, target: rollout.target!, nodes: offered });
+    await rollouts.storeNodes(rollout.id, next.map(({ node, progress }) => ({ nodeId: node.nodeId, ...progress, change: 0 })));
+    await wakeUp.notify('desired', { cluster: rollout.clusterId });
+  }
+
+  /** The undone rollout is rolled back once the one that undoes it has settled. */
+  #finishRollback(context: TenantContext, rollout: Rollout): Promise<StepResult> {
+    return this.#ports.unitOfWork.run<StepResult>(context, async (repositories) => {
+      const undoing = await repositories.rollouts.findRevertOf(rollout.id);
+      if (undoing === undefined || undoing.state !== 'succeeded') return 'wait';
+      const fresh = await repositories.rollouts.findForUpdate(rollout.id);
+      if (fresh?.state === 'rolling_back') await apply(repositories, fresh, { kind: 'rolled-back' });
+      return 'done';
+    });
+  }
+}
+
+async function apply(repositories: RolloutRepositories, rollout: Rollout, event: RolloutEvent, sealed: { readonly bundleId?: string; readonly generation?: { readonly epoch: number; readonly n: number } } = {}): Promise<void> {
+  const { rollouts, wakeUp } = repositories;
+  const step = transitionRollout(rollout.state, event);
+  if (!step.ok) throw new Error(step.refusal);
+  if (!(await rollouts.swap(rollout, { state: step.state, reason: step.reason, ...sealed }))) return;
+  await rollouts.record(rollout.id, [{ kind: step.state, detail: step.reason ?? '' }]);
+  for (const decision of step.decisions) {
+    if (decision.kind === 'withdraw-offers') await rollouts.withdraw(rollout.id);
+    if (decision.kind === 'withdraw-offers' || decision.kind === 'adopt-generation') await wakeUp.notify('desired', { cluster: rollout.clusterId });
+  }
+}
+
+/** @returns true when more reports wait than one batch takes */
+async function takeReports(rollouts: RolloutRepository, rollout: Rollout, nowMs: number): Promise<boolean> {
+  const batch = await rollouts.reported(rollout.id, REPORT_BATCH);
+  const stored: (NodeProgress & { nodeId: string; change: number })[] = [];
+  const events: { kind: string; waveIndex: number; nodeId: string; detail: string }[] = [];
+  for (const node of batch) {
+    const content = rollout.target!.byArch[node.arch];
+    const target = content && { generation: rollout.target!.generation, contentDigest: content.contentDigest };
+    const result = node.report === null || target === undefined ? null : transitionNode(node, { kind: 'report', report: node.report, target, leaseMs: rollout.leaseMs }, nowMs);
+    const progress = result?.progress ?? node;
+    stored.push({ nodeId: node.nodeId, change: node.change, state: progress.state, leaseUntilMs: progress.leaseUntilMs, reason: progress.reason });
+    const notable = progress.state !== node.state && (progress.state === 'failed' || progress.state === 'reverted');
+    if (notable) events.push({ kind: `node-${progress.state}`, waveIndex: node.waveIndex, nodeId: node.nodeId, detail: progress.reason ?? '' });
+    const late = result?.decisions[0]?.why;
+    if (late !== undefined && ['timed_out', 'superseded', 'failed', 'reverted'].includes(node.state)) {
+      events.push({ kind: 'late-report', waveIndex: node.waveIndex, nodeId: node.nodeId, detail: `${node.report?.state ?? 'none'}: ${late}` });
+    }
+  }
+  await rollouts.storeNodes(rollout.id, stored);
+  await rollouts.record(rollout.id, events);
+  return batch.length === REPORT_BATCH;
+}
+
+async function expireLeases(rollouts: RolloutRepository, rollout: Rollout, nowMs: number): Promise<void> {
+  const expired = (await rollouts.expired(rollout.id)).map((node) => ({ nodeId: node.nodeId, ...transitionNode(node, { kind: 'tick' }, nowMs).progress }));
+  await rollouts.storeNodes(rollout.id, expired);
+}

@@ -1,0 +1,176 @@
+import type { AgentDesk, CheckInRecord, NodeOrders } from '@palisade/control';
+import pg from 'pg';
+
+/** A long-lived pool of the gateway, plain `pg`: every check-in of ten thousand nodes goes through it. */
+export function openAgentPool(options: { readonly url: string; readonly applicationName: string; readonly size: number; readonly onIdleError: (error: unknown) => void }): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    max: options.size,
+    connectionTimeoutMillis: 5_000,
+    statement_timeout: 10_000,
+    idle_in_transaction_session_timeout: 15_000,
+    idleTimeoutMillis: 30_000,
+  });
+  pool.on('error', options.onIdleError);
+  return pool;
+}
+
+interface OrdersRow {
+  readonly id: string;
+  readonly state: NodeOrders['nodeState'];
+  readonly epoch: string | null;
+  readonly n: string | null;
+  readonly content_digest: string | null;
+  readonly manifest_sha256: string | null;
+  readonly assignment_id: string | null;
+  readonly leaf_index: number | null;
+  readonly proof: Buffer | null;
+}
+
+const ORDERS = `SELECT n.id, n.state, d.epoch, d.n, d.content_digest, d.manifest_sha256, d.assignment_id, d.leaf_index, d.proof
+  FROM palisade.nodes n LEFT JOIN palisade.node_desired d ON d.tenant_id = n.tenant_id AND d.node_id = n.id
+  WHERE n.tenant_id = $1 AND n.id = ANY ($2::uuid[])`;
+
+/** The observation counts as changed when what it says of bundles changed, not because a counter moved. */
+const OBSERVE = `INSERT INTO palisade.node_observations AS o (tenant_id, node_id, cluster_id, serial, boot_id, observed, denied_packets, agent_version, seen_at)
+  SELECT $1, v.node_id, v.cluster_id, v.serial, v.boot_id, v.observed, v.denied, v.version, now()
+  FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::bigint[], $8::text[]) AS v(node_id, cluster_id, serial, boot_id, observed, denied, version)
+  JOIN palisade.nodes n ON n.tenant_id = $1 AND n.id = v.node_id AND n.cluster_id = v.cluster_id AND n.state = 'active'
+  ON CONFLICT (tenant_id, node_id) DO UPDATE SET serial = EXCLUDED.serial, boot_id = EXCLUDED.boot_id, observed = EXCLUDED.observed,
+    denied_packets = EXCLUDED.denied_packets, agent_version = COALESCE(EXCLUDED.agent_version, o.agent_version), seen_at = now(),
+    change_count = o.change_count + CASE WHEN ${differs('generation')} OR ${differs('contentDigest')} OR ${differs('state')} OR ${differs('subjectGeneration')} OR ${differs('reason')} THEN 1 ELSE 0 END
+  RETURNING o.node_id, o.cluster_id, old.change_count IS DISTINCT FROM new.change_count AS changed`;
+
+function differs(field: string): string {
+  return `o.observed->'${field}' IS DISTINCT FROM EXCLUDED.observed->'${field}'`;
+}
+
+const REPORT = `INSERT INTO palisade.endpoint_reports AS e (tenant_id, node_id, cluster_id, envelope) SELECT $1, $2, $3, $4
+  WHERE EXISTS (SELECT 1 FROM palisade.nodes n WHERE n.tenant_id = $1 AND n.id = $2 AND n.cluster_id = $3 AND n.state = 'active')
+  ON CONFLICT (tenant_id, node_id) DO UPDATE SET envelope = EXCLUDED.envelope, version = e.version + 1, received_at = now()
+  WHERE e.envelope IS DISTINCT FROM EXCLUDED.envelope`;
+
+export function postgresAgentDesk(pool: pg.Pool): AgentDesk {
+  return {
+    checkIn: (tenantId, records) =>
+      inTenant(pool, tenantId, async (client) => {
+        const observed = await observe(client, tenantId, records);
+        for (const record of records) if (record.endpointReport !== null) await client.query(REPORT, [tenantId, record.nodeId, record.clusterId, record.endpointReport]);
+        await wake(client, 'observed', new Set(observed.filter((row) => row.changed).map((row) => row.cluster_id)));
+        await wake(client, 'endpoint-report', new Set(records.filter((record) => record.endpointReport !== null).map((record) => record.clusterId)));
+        return readOrders(client, tenantId, records.map((record) => record.nodeId));
+      }),
+    orders: (tenantId, nodeIds) => inTenant(pool, tenantId, (client) => readOrders(client, tenantId, nodeIds)),
+    assignment: (tenantId, id) => bytesOf(pool, tenantId, 'SELECT envelope AS bytes FROM palisade.wave_assignments WHERE tenant_id = $1 AND id = $2', [tenantId, id]),
+    identityRevision: (tenantId, clusterId) =>
+      inTenant(pool, tenantId, async (client) => {
+        const { rows } = await client.query<{ revision: string }>('SELECT revision FROM palisade.identity_heads WHERE tenant_id = $1 AND cluster_id = $2', [tenantId, clusterId]);
+        return Number(rows[0]?.revision ?? 0);
+      }),
+    async metadata(role, version) {
+      const { rows } = await pool.query<{ version: string; bytes: Buffer }>('SELECT version, bytes FROM palisade.trust_metadata WHERE role = $1 AND ($2::bigint IS NULL OR version = $2) ORDER BY version DESC LIMIT 1', [role, version]);
+      return rows[0] && { version: Number(rows[0].version), bytes: rows[0].bytes };
+    },
+    manifest: (tenantId, clusterId, sha256) => bytesOf(pool, tenantId, 'SELECT manifest AS bytes FROM palisade.generations WHERE tenant_id = $1 AND cluster_id = $2 AND manifest_sha256 = $3', [tenantId, clusterId, sha256]),
+    blob: (tenantId, sha256) => bytesOf(pool, tenantId, 'SELECT bytes FROM palisade.blobs WHERE tenant_id = $1 AND sha256 = $2', [tenantId, sha256]),
+    identities: (tenantId, clusterId, since, maxBytes) => inTenant(pool, tenantId, (client) => readIdentities(client, tenantId, clusterId, since, maxBytes)),
+    isSuspended: (tenantId) =>
+      inTenant(pool, tenantId, async (client) => {
+        const { rows } = await client.query<{ suspended: boolean }>('SELECT suspended_at IS NOT NULL AS suspended FROM palisade.tenants WHERE tenant_id = $1', [tenantId]);
+        return rows[0]?.suspended ?? true;
+      }),
+  };
+}
+
+async function observe(client: pg.PoolClient, tenantId: string, records: readonly CheckInRecord[]): Promise<{ node_id: string; cluster_id: string; changed: boolean }[]> {
+  const { rows } = await client.query<{ node_id: string; cluster_id: string; changed: boolean }>({
+    name: 'observe',
+    text: OBSERVE,
+    values: [tenantId, records.map((r) => r.nodeId), records.map((r) => r.clusterId), records.map((r) => r.serial), records.map((r) => r.bootId),
+      records.map((r) => JSON.stringify(r.observed)), records.map((r) => r.observed.deniedPackets), records.map((r) => r.agentVersion)],
+  });
+  return rows;
+}
+
+async function readOrders(client: pg.PoolClient, tenantId: string, nodeIds: readonly string[]): Promise<ReadonlyMap<string, NodeOrders>> {
+  const { rows } = await client.query<OrdersRow>({ name: 'orders', text: ORDERS, values: [tenantId, nodeIds] });
+  return new Map(rows.map((row) => [row.id, toOrders(row)]));
+}
+
+function toOrders(row: OrdersRow): NodeOrders {
+  if (row.epoch === null) return { nodeState: row.state, desired: null };
+  return {
+    nodeState: row.state,
+    desired: {
+      epoch: Number(row.epoch),
+      n: Number(row.n),
+      contentDigest: row.content_digest!,
+      manifestSha256: row.manifest_sha256!,
+      assignmentId: row.assignment_id!,
+      leafIndex: row.leaf_index!,
+      proof: row.proof!,
+    },
+  };
+}
+
+/** Increments that connect to `since`; where they do not reach back that far, the newest snapshot and what follows it. */
+async function readIdentities(client: pg.PoolClient, tenantId: string, clusterId: string, since: number, maxBytes: number): Promise<{ envelopes: Uint8Array[]; more: boolean }> {
+  const connected = await client.query<{ revision: string }>(
+    "SELECT revision FROM palisade.identity_stream WHERE tenant_id = $1 AND cluster_id = $2 AND kind = 'increment' AND previous_revision = $3",
+    [tenantId, clusterId, since],
+  );
+  const head = await client.query<{ revision: string; snapshot_revision: string }>('SELECT revision, snapshot_revision FROM palisade.identity_heads WHERE tenant_id = $1 AND cluster_id = $2', [tenantId, clusterId]);
+  const newest = Number(head.rows[0]?.revision ?? 0);
+  if (newest === 0 || newest === since) return { envelopes: [], more: false };
+  if (since === 0 || since > newest || connected.rows.length === 0) {
+    const snapshot = await client.query<{ envelope: Buffer }>(
+      "SELECT envelope FROM palisade.identity_stream WHERE tenant_id = $1 AND cluster_id = $2 AND kind = 'snapshot' AND revision = $3",
+      [tenantId, clusterId, head.rows[0]!.snapshot_revision],
+    );
+    return { envelopes: snapshot.rows.map((row) => row.envelope), more: Number(head.rows[0]!.snapshot_revision) < newest };
+  }
+  const { rows } = await client.query<{ envelope: Buffer; revision: string }>(
+    `SELECT envelope, revision FROM palisade.identity_stream WHERE tenant_id = $1 AND cluster_id = $2 AND kind = 'increment' AND previous_revision >= $3 ORDER BY revision LIMIT 64`,
+    [tenantId, clusterId, since],
+  );
+  const envelopes: Uint8Array[] = [];
+  let bytes = 0;
+  let last = since;
+  for (const row of rows) {
+    bytes += row.envelope.byteLength;
+    if (bytes > maxBytes && envelopes.length > 0) break;
+    envelopes.push(row.envelope);
+    last = Number(row.revision);
+  }
+  return { envelopes, more: last < newest };
+}
+
+async function wake(client: pg.PoolClient, topic: string, clusters: ReadonlySet<string>): Promise<void> {
+  for (const cluster of clusters) await client.query('SELECT palisade.wake($1, $2)', [topic, JSON.stringify({ cluster })]);
+}
+
+async function bytesOf(pool: pg.Pool, tenantId: string, sql: string, values: unknown[]): Promise<Uint8Array | undefined> {
+  return inTenant(pool, tenantId, async (client) => {
+    const { rows } = await client.query<{ bytes: Buffer }>(sql, values);
+    return rows[0]?.bytes;
+  });
+}
+
+async function inTenant<T>(pool: pg.Pool, tenantId: string, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query('BEGIN');
+    await client.query({ name: 'tenant', text: "SELECT set_config('app.tenant_id', $1, true)", values: [tenantId] });
+    const result = await work(client);
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').catch((failure: Error) => (broken = failure));
+    throw error;
+  } finally {
+    // A connection that cannot roll back is destroyed, not given to the next caller.
+    client.release(broken);
+  }
+}
