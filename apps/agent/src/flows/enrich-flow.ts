@@ -1,0 +1,81 @@
+import type { KernelFlowEvent } from '@palisade/dataplane';
+import { dropReasonName, type FlowEnd, type FlowPeer, type FlowRecord } from '@palisade/flow';
+import type { FlowNames } from './flow-names.ts';
+
+const DEFAULT_NETWORK = 'default';
+
+/** Microseconds to add to CLOCK_MONOTONIC for wall time. Node's high-resolution clock is that clock. */
+export function monotonicToWallUs(): number {
+  return Date.now() * 1000 - Number(process.hrtime.bigint() / 1000n);
+}
+
+function wallUs(monotonicNs: bigint, offsetUs: number): number {
+  return Math.max(0, Number(monotonicNs / 1000n) + offsetUs);
+}
+
+/** Ends are dictionary entries: the same peer and port give the same object while the names live. */
+class Ends {
+  readonly #byPeer = new WeakMap<FlowPeer, Map<number, FlowEnd>>();
+
+  get(peer: FlowPeer, port: number): FlowEnd {
+    let ports = this.#byPeer.get(peer);
+    if (ports === undefined) this.#byPeer.set(peer, (ports = new Map()));
+    let end = ports.get(port);
+    if (end === undefined) {
+      // Ephemeral ports do not repeat: past a few they are not worth keeping.
+      end = { ...peer, port };
+      if (ports.size < 64) ports.set(port, end);
+    }
+    return end;
+  }
+}
+
+const ends = new Ends();
+
+/**
+ * Connections are seen at both ends; their counters count once, at the source (flows.md). The destination still reports
+ * that a connection began, since the deciding rule may be its own, and everything that is not plain forwarding.
+ */
+export function isSecondSighting(event: KernelFlowEvent, names: FlowNames): boolean {
+  if (event.direction !== 'ingress' || event.verdict !== 'forwarded') return false;
+  if (event.event !== 'delta' && event.event !== 'closed') return false;
+  return names.isObserved(names.endpoint(event.endpointSlot)?.network ?? DEFAULT_NETWORK, event.source);
+}
+
+/** Gives a kernel event its names, policies and wall time. */
+export function enrichFlow(event: KernelFlowEvent, names: FlowNames, offsetUs: number): FlowRecord {
+  const endpoint = names.endpoint(event.endpointSlot);
+  const network = endpoint?.network ?? DEFAULT_NETWORK;
+  const egress = event.direction === 'egress';
+  const local = names.local(event.endpointSlot, egress ? event.source : event.destination);
+  const far = names.far(network, egress ? event.destination : event.source, event.peerIdentity);
+  const dropReason = dropReasonName(event.dropReason);
+  const { knowledge } = names;
+  return {
+    event: event.event,
+    source: ends.get(egress ? local : far, event.sourcePort),
+    destination: ends.get(egress ? far : local, event.destinationPort),
+    protocol: event.protocol,
+    direction: event.direction,
+    node: knowledge.nodeName,
+    ...(endpoint?.attach.kind === 'interface' ? { interface: endpoint.attach.ifname } : {}),
+    verdict: event.verdict,
+    ...(dropReason === undefined ? {} : { dropReason }),
+    policies: names.policies(event.ruleId),
+    ...(event.shadowVerdict === undefined ? {} : { shadowVerdict: event.shadowVerdict }),
+    isReply: event.isReply,
+    packets: Number(event.packets),
+    bytes: Number(event.bytes),
+    replyPackets: Number(event.replyPackets),
+    replyBytes: Number(event.replyBytes),
+    firstSeenUs: wallUs(event.firstSeenNs, offsetUs),
+    lastSeenUs: wallUs(event.lastSeenNs, offsetUs),
+    tcpFlags: event.tcpFlags,
+    ...(event.command === '' ? {} : { process: { binary: event.command, pid: event.pid, uid: event.uid } }),
+    generation: knowledge.generation,
+    policyRevision: knowledge.resolved?.policyRevision ?? 0,
+    identityRevision: knowledge.resolved?.identityRevision ?? knowledge.facts?.identityRevision ?? 0,
+    origin: 'ebpf',
+    weight: 1,
+  };
+}

@@ -1,0 +1,66 @@
+import type { FlowRecord } from '@palisade/flow';
+
+/** Rows that one second may produce. Denied flows have room of their own, so that a flood of allowed ones cannot crowd them out. */
+export interface FlowBudget {
+  readonly allowedRows: number;
+  readonly otherRows: number;
+}
+
+export const DEFAULT_FLOW_BUDGET: FlowBudget = { allowedRows: 4_000, otherRows: 8_000 };
+
+/** A uniform sample of unknown length in fixed memory (Vitter, "Random Sampling with a Reservoir", algorithm R). */
+class Reservoir {
+  readonly #size: number;
+  readonly #random: () => number;
+  #kept: FlowRecord[] = [];
+  #seen = 0;
+
+  constructor(size: number, random: () => number) {
+    this.#size = size;
+    this.#random = random;
+  }
+
+  add(flow: FlowRecord): void {
+    this.#seen++;
+    if (this.#kept.length < this.#size) this.#kept.push(flow);
+    else {
+      const place = Math.floor(this.#random() * this.#seen);
+      if (place < this.#size) this.#kept[place] = flow;
+    }
+  }
+
+  /** The sample, with weights that add up to what was added, and how many were left out. */
+  take(): { flows: FlowRecord[]; sampled: number } {
+    const kept = this.#kept;
+    const seen = this.#seen;
+    this.#kept = [];
+    this.#seen = 0;
+    const sampled = seen - kept.length;
+    if (sampled === 0) return { flows: kept, sampled };
+    const each = Math.floor(seen / kept.length);
+    const larger = seen % kept.length;
+    return { flows: kept.map((flow, index) => ({ ...flow, weight: each + (index < larger ? 1 : 0) })), sampled };
+  }
+}
+
+/** Keeps a window's flows within the budget. What is left out is counted and stood for by weights, never lost silently. */
+export class FlowSampler {
+  readonly #allowed: Reservoir;
+  readonly #others: Reservoir;
+
+  constructor(budget: FlowBudget = DEFAULT_FLOW_BUDGET, random: () => number = Math.random) {
+    this.#allowed = new Reservoir(budget.allowedRows, random);
+    this.#others = new Reservoir(budget.otherRows, random);
+  }
+
+  add(flow: FlowRecord): void {
+    (flow.verdict === 'forwarded' && flow.shadowVerdict === undefined ? this.#allowed : this.#others).add(flow);
+  }
+
+  /** Ends the window. `others`: everything that is not plain forwarding. */
+  take(): { allowed: FlowRecord[]; others: FlowRecord[]; sampled: number } {
+    const allowed = this.#allowed.take();
+    const others = this.#others.take();
+    return { allowed: allowed.flows, others: others.flows, sampled: allowed.sampled + others.sampled };
+  }
+}
