@@ -27,7 +27,7 @@ export interface KernelFlowEvent {
   readonly bytes: bigint;
   readonly replyPackets: bigint;
   readonly replyBytes: bigint;
-  /** Nanoseconds of CLOCK_BOOTTIME or CLOCK_MONOTONIC as the port states; the agent turns them into wall time. */
+  /** Nanoseconds of CLOCK_MONOTONIC (`KernelPort.monotonicNs`); the agent turns them into wall time. */
   readonly firstSeenNs: bigint;
   readonly lastSeenNs: bigint;
   readonly tcpFlags: number;
@@ -37,6 +37,9 @@ export interface KernelFlowEvent {
   readonly pid: number;
   readonly uid: number;
   readonly command: string;
+  /** The address that was translated to `destination` on the way, where there was one. */
+  readonly serviceAddress?: string;
+  readonly servicePort?: number;
 }
 
 /** Losses since start, by place; monotonic. `seen = exported + sampled + dropped` holds with them. */

@@ -1,1 +1,3 @@
-export {};
+export { hasNativeAddon } from './native/addon.ts';
+export { NativeKernel } from './native/native-kernel.ts';
+export { cgroup2Mount } from './native/probe-features.ts';

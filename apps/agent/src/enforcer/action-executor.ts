@@ -1,0 +1,282 @@
+import {
+  ADDRESS_MAP_NAMES,
+  BANK_STATE,
+  CONTROL_AFTER_DNAT,
+  CONTROL_SHADOW,
+  ENDPOINT,
+  ENDPOINT_STATE,
+  MAX_DIRECT_IFINDEX,
+  POLICY_SHAPE,
+  bankedRow,
+  concatenate,
+  textBytes,
+  unhex,
+  type Action,
+  type AddressMapName,
+  type BankRow,
+  type Descriptor,
+  type DesiredBank,
+  type EndpointImage,
+  type KernelPort,
+  type MapContentImage,
+  type MapSpecification,
+  type PolicySetImage,
+} from '@palisade/dataplane';
+import { rowKey, type MapSet } from './map-set.ts';
+import type { Pins } from './pins.ts';
+import type { ProgramSet } from './program-set.ts';
+
+/** For this long after the first attachment, connections that are older than it are adopted in either direction. */
+const PICKUP_NS = 60_000_000_000n;
+const KEY_SIZE: Readonly<Record<AddressMapName, number>> = { addresses4: 8, addresses6: 20, prefixes4: 12, prefixes6: 24 };
+const DIRTY = new Uint8Array(32).fill(0xff);
+
+export interface ExecutionContext {
+  readonly kernel: KernelPort;
+  readonly maps: MapSet;
+  readonly pins: Pins;
+  readonly programs: ProgramSet;
+  readonly desired: DesiredBank;
+  /** Program digest that the links run now. */
+  readonly previousProgram: string;
+  readonly afterDnat: boolean;
+  /** No endpoint was attached before this change. */
+  readonly firstAttachment: boolean;
+  /** Slot → why its interface could not be attached. */
+  readonly failures: Map<number, string>;
+}
+
+function descriptorValue(descriptor: Descriptor): Uint8Array {
+  return rowKey(descriptor);
+}
+
+function createFilled(kernel: KernelPort, specification: MapSpecification, content: MapContentImage, pin: string): void {
+  const map = kernel.createMap({ ...specification, maxEntries: Math.max(1, content.count) });
+  try {
+    if (specification.type === 'lpm-trie') {
+      const { keySize, valueSize } = specification;
+      for (let at = 0; at < content.count; at += 1) {
+        kernel.update(map, content.keys.subarray(at * keySize, (at + 1) * keySize), content.values.subarray(at * valueSize, (at + 1) * valueSize));
+      }
+    } else {
+      kernel.updateBatch(map, content.keys, content.values, content.count);
+    }
+    kernel.pin(map, pin);
+  } finally {
+    kernel.close(map);
+  }
+}
+
+function image(context: ExecutionContext, set: 'live' | 'shadow'): PolicySetImage {
+  const found = set === 'live' ? context.desired.image.live : context.desired.image.shadow;
+  if (!found) throw new RangeError('the plan names a shadow policy that the desired state lacks');
+  return found;
+}
+
+function withPin<T>(context: ExecutionContext, path: string, use: (descriptor: Descriptor) => T): T {
+  const descriptor = context.kernel.openPin(path);
+  if (descriptor === undefined) throw new RangeError(`the pin ${path} has disappeared`);
+  try {
+    return use(descriptor);
+  } finally {
+    context.kernel.close(descriptor);
+  }
+}
+
+function endpointState(endpoint: EndpointImage, ifindex: number): Uint8Array {
+  return ENDPOINT_STATE.encode({
+    key: textBytes(endpoint.key, 160),
+    ...(endpoint.policyDigest !== undefined && { policy_digest: unhex(endpoint.policyDigest) }),
+    ...(endpoint.shadowDigest !== undefined && { shadow_digest: unhex(endpoint.shadowDigest) }),
+    ifindex,
+    identity: endpoint.identity,
+    attach: textBytes(endpoint.attach.kind === 'interface' ? endpoint.attach.ifname : endpoint.attach.path.slice(-24), 24),
+  });
+}
+
+/** Puts policy maps into rows of an outer map, in one call; each single update would wait a grace period. */
+function fillOuter(context: ExecutionContext, bank: number, rows: readonly BankRow[], set: 'live' | 'shadow'): void {
+  const { kernel, maps, pins } = context;
+  const outer = maps.map(set === 'live' ? 'policies' : 'shadow_policies');
+  const shapes = maps.map(set === 'live' ? 'policy_shapes' : 'shadow_shapes');
+  const policies = set === 'live' ? context.desired.image.live.policies : context.desired.image.shadow?.policies;
+  const open = new Map<string, Descriptor>();
+  try {
+    const keys: Uint8Array[] = [];
+    const values: Uint8Array[] = [];
+    for (const row of rows) {
+      const digest = set === 'live' ? row.endpoint?.policyDigest : row.endpoint?.shadowDigest;
+      const key = rowKey(bankedRow(bank, row.slot));
+      const policy = digest === undefined ? undefined : policies?.get(digest);
+      if (digest === undefined || policy === undefined) {
+        kernel.delete(outer, key);
+        kernel.update(shapes, key, new Uint8Array(POLICY_SHAPE.size));
+        continue;
+      }
+      const descriptor = open.get(digest) ?? kernel.openPin(`${pins.policies}/${digest}`);
+      if (descriptor === undefined) throw new RangeError(`the policy map ${digest} has disappeared`);
+      open.set(digest, descriptor);
+      kernel.update(shapes, key, policy.shape);
+      keys.push(key);
+      values.push(descriptorValue(descriptor));
+    }
+    kernel.updateBatch(outer, concatenate(keys), concatenate(values), keys.length);
+  } finally {
+    for (const descriptor of open.values()) kernel.close(descriptor);
+  }
+}
+
+function fillBank(context: ExecutionContext, bank: number, rows: readonly BankRow[]): void {
+  const states = context.maps.map('endpoint_states');
+  const write = (row: BankRow, state: Uint8Array): void => context.kernel.update(states, rowKey(bankedRow(bank, row.slot)), state);
+  // A crash in between leaves rows that no desired state equals, so the next plan writes them again.
+  for (const row of rows) write(row, ENDPOINT_STATE.encode({ key: textBytes('(being written)', 160), policy_digest: DIRTY }));
+  fillOuter(context, bank, rows, 'live');
+  fillOuter(context, bank, rows, 'shadow');
+  for (const row of rows) {
+    const ifindex = context.desired.interfaces.get(row.slot) ?? 0;
+    write(row, row.endpoint ? endpointState(row.endpoint, ifindex) : new Uint8Array(ENDPOINT_STATE.size));
+  }
+}
+
+function bankState(context: ExecutionContext, generation: bigint): Uint8Array {
+  const { desired } = context;
+  const digests = (set: PolicySetImage | undefined): Uint8Array =>
+    concatenate(ADDRESS_MAP_NAMES.map((map) => (set ? unhex(set.addresses[map].digest) : new Uint8Array(32))));
+  return BANK_STATE.encode({
+    generation,
+    policy_revision: BigInt(desired.policyRevision),
+    identity_revision: BigInt(desired.identityRevision),
+    content_digest: textBytes(desired.contentDigest, 80),
+    bundle_generation: textBytes(desired.bundleGeneration, 48),
+    address_digest: digests(desired.image.live),
+    shadow_address_digest: digests(desired.image.shadow),
+    program_digest: unhex(desired.programDigest),
+  });
+}
+
+function swapPrograms(context: ExecutionContext, slots: readonly number[]): void {
+  const { kernel, pins, programs } = context;
+  const done: { pin: string; old: 'from_endpoint' | 'to_endpoint' }[] = [];
+  const update = (pin: string, digest: string, name: 'from_endpoint' | 'to_endpoint'): void => {
+    const program = programs.open(digest, name);
+    try {
+      withPin(context, pin, (link) => kernel.updateLink(link, program));
+    } finally {
+      kernel.close(program);
+    }
+  };
+  try {
+    for (const slot of slots) {
+      for (const [side, name] of [['ingress', 'from_endpoint'], ['egress', 'to_endpoint']] as const) {
+        const pin = pins.link(slot, side);
+        update(pin, context.desired.programDigest, name);
+        done.push({ pin, old: name });
+      }
+    }
+  } catch (error) {
+    for (const { pin, old } of done) update(pin, context.previousProgram, old);
+    throw error;
+  }
+}
+
+function writeEndpoint(context: ExecutionContext, ifindex: number, value: Uint8Array | undefined): void {
+  const { kernel, maps } = context;
+  if (ifindex < MAX_DIRECT_IFINDEX) kernel.update(maps.map('endpoint_by_index'), rowKey(ifindex), value ?? new Uint8Array(ENDPOINT.size));
+  else if (value) kernel.update(maps.map('endpoint_by_hash'), rowKey(ifindex), value);
+  else kernel.delete(maps.map('endpoint_by_hash'), rowKey(ifindex));
+}
+
+function attach(context: ExecutionContext, endpoint: EndpointImage, ifindex: number): void {
+  const { kernel, maps, pins, programs } = context;
+  if (context.firstAttachment) maps.writeControl({ ...maps.control(), pickup_until_ns: kernel.monotonicNs() + PICKUP_NS });
+  writeEndpoint(context, ifindex, ENDPOINT.encode({ slot: endpoint.slot, identity: endpoint.identity, network: endpoint.network, present: 1 }));
+  try {
+    for (const [side, name] of [['ingress', 'from_endpoint'], ['egress', 'to_endpoint']] as const) {
+      const program = programs.open(context.desired.programDigest, name);
+      try {
+        const link = kernel.attachInterface(program, ifindex, side);
+        kernel.pin(link, pins.link(endpoint.slot, side));
+        kernel.close(link);
+      } finally {
+        kernel.close(program);
+      }
+    }
+  } catch (error) {
+    // One interface that vanished must not keep the others from being protected: it is reported as unprotected.
+    detach(context, endpoint.slot);
+    context.failures.set(endpoint.slot, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function detach(context: ExecutionContext, slot: number): void {
+  const { kernel, pins } = context;
+  for (const side of ['ingress', 'egress'] as const) {
+    const link = kernel.openPin(pins.link(slot, side));
+    if (link === undefined) continue;
+    const { ifindex } = kernel.linkInfo(link);
+    kernel.detach(link);
+    kernel.close(link);
+    kernel.removePin(pins.link(slot, side));
+    if (ifindex !== 0) writeEndpoint(context, ifindex, undefined);
+  }
+}
+
+/** Applies one action. Must run in the node's network namespace. The only place where the agent changes the kernel. */
+export function executeAction(action: Action, context: ExecutionContext): void {
+  const { kernel, maps, pins } = context;
+  switch (action.kind) {
+    case 'create-policy': {
+      const content = image(context, action.set).policies.get(action.digest);
+      const specification = { name: 'policy', type: 'hash', keySize: 8, valueSize: 8, maxEntries: 1, noPreallocation: true } as const;
+      if (content) createFilled(kernel, specification, content, `${pins.policies}/${action.digest}`);
+      return;
+    }
+    case 'create-addresses': {
+      const type = action.map.startsWith('prefixes') ? 'lpm-trie' : 'hash';
+      const specification = { name: action.map, type, keySize: KEY_SIZE[action.map], valueSize: 8, maxEntries: 1, noPreallocation: true } as const;
+      createFilled(kernel, specification, image(context, action.set).addresses[action.map], `${pins.addresses}/${action.map}-${action.digest}`);
+      return;
+    }
+    case 'add-services':
+      for (const key of action.keys) kernel.update(maps.map('services'), key, rowKey(1));
+      return;
+    case 'remove-services':
+      for (const key of action.keys) kernel.delete(maps.map('services'), unhex(key));
+      return;
+    case 'open-bank':
+      kernel.waitForPrograms();
+      kernel.update(maps.map('bank_states'), rowKey(action.bank), new Uint8Array(BANK_STATE.size));
+      return;
+    case 'set-addresses':
+      withPin(context, `${pins.addresses}/${action.map}-${action.digest}`, (map) =>
+        kernel.update(maps.map(action.map), rowKey(action.bank + (action.set === 'shadow' ? 2 : 0)), descriptorValue(map)),
+      );
+      return;
+    case 'fill-bank':
+      fillBank(context, action.bank, action.rows);
+      return;
+    case 'write-bank-state':
+      kernel.update(maps.map('bank_states'), rowKey(action.bank), bankState(context, action.generation));
+      return;
+    case 'swap-programs':
+      swapPrograms(context, action.slots);
+      return;
+    case 'activate': {
+      const control = maps.control();
+      const kept = control.flags & ~(CONTROL_SHADOW | CONTROL_AFTER_DNAT);
+      const flags = kept | (action.shadow ? CONTROL_SHADOW : 0) | (context.afterDnat ? CONTROL_AFTER_DNAT : 0);
+      maps.writeControl({ ...control, generation: action.generation, flags });
+      return;
+    }
+    case 'attach':
+      attach(context, action.endpoint, action.ifindex);
+      return;
+    case 'detach':
+      detach(context, action.slot);
+      return;
+    case 'collect':
+      for (const digest of action.policies) kernel.removePin(`${pins.policies}/${digest}`);
+      for (const pin of action.addresses) kernel.removePin(`${pins.addresses}/${pin}`);
+  }
+}

@@ -1,0 +1,224 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { KernelFlowEvent, LocalEndpoint } from '@palisade/dataplane';
+import type { PolicyEntry } from '@palisade/policy';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { DesiredState, Enforcer } from './enforcer.ts';
+import { createKernelEnforcer } from './kernel-enforcer.ts';
+import { OBJECT_PATH, kernelUnavailable } from './testing/kernel-available.ts';
+import { entry, resolvedNode } from './testing/resolved-fixture.ts';
+import { TestNetwork } from './testing/test-network.ts';
+
+const unavailable = kernelUnavailable();
+if (unavailable) console.warn(unavailable);
+
+const FRONTEND = 11;
+const BACKEND = 12;
+const DB = 13;
+const WORLD = 1;
+const SERVICE = '10.96.0.10';
+
+describe.skipIf(unavailable)('the kernel enforcer on real traffic', () => {
+  const network = new TestNetwork(['frontend', 'backend', 'db']);
+  const object = unavailable ? new Uint8Array() : readFileSync(OBJECT_PATH);
+  const programs = [{ name: 'endpoint', sha256: createHash('sha256').update(object).digest('hex'), bytes: object }];
+  const pinRoot = `/sys/fs/bpf/palisade/test-${network.id}`;
+  const options = { pinRoot, networkNamespace: network.nodePath };
+  const [frontend, backend, db] = [network.pod('frontend'), network.pod('backend'), network.pod('db')];
+  const endpoints: LocalEndpoint[] = network.pods.map((pod, index) => ({
+    key: `pod/shop/${pod.name}`,
+    slot: index + 1,
+    attach: { kind: 'interface', ifname: pod.ifname },
+    network: 'default',
+    addresses: [pod.address, pod.address6],
+  }));
+  const addresses = [
+    { cidr: `${frontend.address}/32`, peerClass: FRONTEND, identity: 1000 },
+    { cidr: `${frontend.address6}/128`, peerClass: FRONTEND, identity: 1000 },
+    { cidr: `${backend.address}/32`, peerClass: BACKEND, identity: 1001 },
+    { cidr: `${backend.address6}/128`, peerClass: BACKEND, identity: 1001 },
+    { cidr: `${db.address}/32`, peerClass: DB, identity: 1002 },
+    { cidr: `${db.address6}/128`, peerClass: DB, identity: 1002 },
+    { cidr: '0.0.0.0/0', peerClass: WORLD, identity: 2 },
+    { cidr: '::/0', peerClass: WORLD, identity: 2 },
+  ];
+  let enforcer: Enforcer;
+  let revision = 0;
+
+  function desired(policies: Readonly<Record<string, readonly PolicyEntry[]>>, more: Partial<DesiredState> = {}): DesiredState {
+    revision += 1;
+    return {
+      contentDigest: `sha256:${revision}`,
+      generation: `1.${revision}`,
+      programs,
+      resolved: resolvedNode(policies, addresses, revision),
+      endpoints,
+      services: [{ network: 'default', address: SERVICE, port: 80, protocol: 6 }],
+      ...more,
+    };
+  }
+
+  /** frontend → backend :8080 and backend → db :5432, nothing else. */
+  const SHOP = {
+    'pod/shop/frontend': [entry('ingress', 0, 0, 0, 'deny', 1), entry('egress', 0, 0, 0, 'deny', 3), entry('egress', BACKEND, 6, 8080, 'allow', 2)],
+    'pod/shop/backend': [
+      entry('ingress', 0, 0, 0, 'deny', 5),
+      entry('ingress', FRONTEND, 6, 8080, 'allow', 4),
+      entry('egress', 0, 0, 0, 'deny', 7),
+      entry('egress', DB, 6, 5432, 'allow', 6),
+    ],
+    'pod/shop/db': [entry('ingress', 0, 0, 0, 'deny', 9), entry('ingress', BACKEND, 6, 5432, 'allow', 8), entry('egress', 0, 0, 0, 'deny', 11)],
+  };
+
+  async function events(): Promise<readonly KernelFlowEvent[]> {
+    return enforcer.drain(100_000);
+  }
+
+  beforeAll(async () => {
+    network.create();
+    network.onNode('nft', 'add', 'table', 'ip', 'services');
+    network.onNode('nft', 'add', 'chain', 'ip', 'services', 'prerouting', '{ type nat hook prerouting priority -100 ; }');
+    network.onNode('nft', 'add', 'rule', 'ip', 'services', 'prerouting', 'ip', 'daddr', SERVICE, 'tcp', 'dport', '80', 'dnat', 'to', `${backend.address}:8080`);
+    for (const pod of network.pods) {
+      for (const port of [8080, 5432, 9000]) await pod.ask({ op: 'listen-tcp', port });
+      await pod.ask({ op: 'listen-udp', port: 9000 });
+    }
+  });
+  afterAll(() => network.remove());
+
+  beforeEach(async () => {
+    enforcer = createKernelEnforcer(options);
+    await enforcer.adopt();
+  });
+  afterEach(() => enforcer.uninstall());
+
+  it('lets everything pass and reports it while no policy restricts', async () => {
+    const state = await enforcer.apply(desired({}));
+    expect(state.endpoints).toEqual(endpoints.map(({ key }) => ({ key, protected: true })));
+    expect(await frontend.ask({ op: 'tcp', host: backend.address, port: 8080 })).toMatchObject({ ok: true });
+    expect(await frontend.ask({ op: 'udp', host: db.address, port: 9000 })).toMatchObject({ ok: true });
+    expect(await frontend.ask({ op: 'tcp', host: SERVICE, port: 80 })).toMatchObject({ ok: true });
+    const seen = await events();
+    expect(seen).toContainEqual(
+      expect.objectContaining({
+        event: 'new', direction: 'egress', source: frontend.address, destination: backend.address, destinationPort: 8080,
+        protocol: 6, verdict: 'forwarded', peerIdentity: 1001, endpointSlot: 1,
+      }),
+    );
+    expect(seen).toContainEqual(expect.objectContaining({ direction: 'ingress', source: frontend.address, destination: db.address, protocol: 17 }));
+  });
+
+  it('enforces allow and deny in both directions and says which rule decided', async () => {
+    await enforcer.apply(desired(SHOP));
+    expect(await frontend.ask({ op: 'tcp', host: backend.address, port: 8080 })).toMatchObject({ ok: true });
+    expect(await backend.ask({ op: 'tcp', host: db.address, port: 5432 })).toMatchObject({ ok: true });
+    expect(await frontend.ask({ op: 'tcp', host: db.address, port: 5432, timeoutMs: 300 })).toMatchObject({ ok: false, detail: 'timeout' });
+    expect(await frontend.ask({ op: 'tcp', host: backend.address, port: 9000, timeoutMs: 300 })).toMatchObject({ ok: false });
+    expect(await frontend.ask({ op: 'udp', host: backend.address, port: 9000, timeoutMs: 300 })).toMatchObject({ ok: false });
+    const seen = await events();
+    expect(seen).toContainEqual(expect.objectContaining({ event: 'new', source: frontend.address, destination: backend.address, ruleId: 2 }));
+    expect(seen).toContainEqual(
+      expect.objectContaining({ event: 'dropped', source: frontend.address, destination: db.address, verdict: 'dropped', dropReason: 1, ruleId: 3 }),
+    );
+    const counters = await enforcer.counters();
+    expect(counters.droppedPackets).toBeGreaterThanOrEqual(3n);
+    expect(counters.losses.ringFull).toBe(0n);
+  });
+
+  it('enforces the same over IPv6', async () => {
+    await enforcer.apply(desired(SHOP));
+    expect(await frontend.ask({ op: 'tcp', host: backend.address6, port: 8080 })).toMatchObject({ ok: true });
+    expect(await frontend.ask({ op: 'tcp', host: db.address6, port: 5432, timeoutMs: 300 })).toMatchObject({ ok: false });
+    expect(await events()).toContainEqual(expect.objectContaining({ event: 'dropped', destination: db.address6, destinationPort: 5432 }));
+  });
+
+  it('decides egress to a service address on the backend behind the DNAT rule', async () => {
+    await enforcer.apply(desired(SHOP));
+    expect(await frontend.ask({ op: 'tcp', host: SERVICE, port: 80 })).toMatchObject({ ok: true });
+    expect(await events()).toContainEqual(
+      expect.objectContaining({ event: 'new', direction: 'egress', destination: backend.address, destinationPort: 8080, serviceAddress: SERVICE, servicePort: 80, ruleId: 2 }),
+    );
+    expect(await db.ask({ op: 'tcp', host: SERVICE, port: 80, timeoutMs: 300 })).toMatchObject({ ok: false });
+    expect(await events()).toContainEqual(
+      expect.objectContaining({ event: 'dropped', direction: 'egress', source: db.address, destination: backend.address, destinationPort: 8080, dropReason: 1, ruleId: 11 }),
+    );
+  });
+
+  it('cuts an open connection, direct or through a service, on the first packet after the policy denies it', async () => {
+    await enforcer.apply(desired(SHOP));
+    await frontend.ask({ op: 'open', connection: 'direct', host: backend.address, port: 8080 });
+    await frontend.ask({ op: 'open', connection: 'service', host: SERVICE, port: 80 });
+    for (const connection of ['direct', 'service']) expect(await frontend.ask({ op: 'exchange', connection })).toMatchObject({ ok: true });
+    await enforcer.apply(desired({ ...SHOP, 'pod/shop/frontend': [entry('egress', 0, 0, 0, 'deny', 3)] }));
+    for (const connection of ['direct', 'service']) {
+      expect(await frontend.ask({ op: 'exchange', connection, timeoutMs: 300 })).toMatchObject({ ok: false, detail: 'timeout' });
+    }
+    await enforcer.apply(desired(SHOP));
+    expect(await frontend.ask({ op: 'tcp', host: backend.address, port: 8080 })).toMatchObject({ ok: true });
+  });
+
+  it('keeps allowed connections open across policy changes', async () => {
+    await enforcer.apply(desired({}));
+    await frontend.ask({ op: 'open', connection: 'kept', host: backend.address, port: 8080 });
+    for (const policies of [SHOP, {}, SHOP]) {
+      await enforcer.apply(desired(policies));
+      expect(await frontend.ask({ op: 'exchange', connection: 'kept' })).toMatchObject({ ok: true });
+    }
+  });
+
+  it('keeps connections that are older than its hooks', async () => {
+    await frontend.ask({ op: 'open', connection: 'old', host: backend.address, port: 8080 });
+    await enforcer.apply(desired(SHOP));
+    expect(await frontend.ask({ op: 'exchange', connection: 'old' })).toMatchObject({ ok: true });
+  });
+
+  it('enforces on without the process that set it up, and the next one reads the state back from the kernel', async () => {
+    const state = desired(SHOP);
+    await enforcer.apply(state);
+    await enforcer.close();
+    expect(await frontend.ask({ op: 'tcp', host: backend.address, port: 8080 })).toMatchObject({ ok: true });
+    expect(await frontend.ask({ op: 'tcp', host: db.address, port: 5432, timeoutMs: 300 })).toMatchObject({ ok: false });
+    enforcer = createKernelEnforcer(options);
+    expect(await enforcer.adopt()).toEqual({
+      contentDigest: state.contentDigest,
+      generation: state.generation,
+      policyRevision: revision,
+      identityRevision: revision,
+      endpoints: endpoints.map(({ key }) => ({ key, protected: true })),
+    });
+  });
+
+  it('leaves the old state in force when a new program does not load', async () => {
+    const state = desired(SHOP);
+    await enforcer.apply(state);
+    const broken = { name: 'endpoint', sha256: 'ff'.repeat(32), bytes: object.subarray(0, 5000) };
+    await expect(enforcer.apply(desired({}, { programs: [broken] }))).rejects.toMatchObject({ code: 'kernel.load-failed' });
+    expect((await enforcer.running()).contentDigest).toBe(state.contentDigest);
+    expect(await frontend.ask({ op: 'tcp', host: db.address, port: 5432, timeoutMs: 300 })).toMatchObject({ ok: false });
+  });
+
+  it('passes everything while disabled and enforces again after', async () => {
+    await enforcer.apply(desired(SHOP));
+    await enforcer.disable();
+    expect((await enforcer.running()).endpoints[0]).toMatchObject({ protected: false });
+    expect(await frontend.ask({ op: 'tcp', host: db.address, port: 5432 })).toMatchObject({ ok: true });
+    await enforcer.enable();
+    expect(await frontend.ask({ op: 'tcp', host: db.address, port: 5432, timeoutMs: 300 })).toMatchObject({ ok: false });
+  });
+
+  it('reports an endpoint whose interface does not exist as unprotected', async () => {
+    const missing: LocalEndpoint = { key: 'pod/shop/missing', slot: 9, attach: { kind: 'interface', ifname: 'nowhere0' }, network: 'default', addresses: [] };
+    const state = await enforcer.apply(desired(SHOP, { endpoints: [...endpoints, missing] }));
+    expect(state.endpoints).toContainEqual({ key: missing.key, protected: false, reason: expect.stringContaining('nowhere0') });
+    expect(state.endpoints).toContainEqual({ key: 'pod/shop/backend', protected: true });
+  });
+
+  it('changes nothing when the same state is applied again', async () => {
+    const state = desired(SHOP);
+    await enforcer.apply(state);
+    await enforcer.apply(state);
+    await frontend.ask({ op: 'tcp', host: backend.address, port: 8080 });
+    const generations = new Set((await events()).map((event) => event.datapathGeneration));
+    expect(generations).toEqual(new Set([1]));
+  });
+});

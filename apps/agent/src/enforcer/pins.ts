@@ -1,0 +1,48 @@
+import { PALISADE_ABI } from '@palisade/dataplane';
+
+/** Where one node's datapath lives in the BPF file system. Pins of another ABI are never touched. */
+export class Pins {
+  readonly root: string;
+  readonly base: string;
+
+  constructor(root: string) {
+    this.root = root;
+    this.base = `${root}/abi-${PALISADE_ABI}`;
+  }
+
+  get maps(): string {
+    return `${this.base}/maps`;
+  }
+
+  map(name: string): string {
+    return `${this.maps}/${name}`;
+  }
+
+  get programs(): string {
+    return `${this.base}/programs`;
+  }
+
+  program(digest: string, name: string): string {
+    return `${this.programs}/${digest}/${name}`;
+  }
+
+  get links(): string {
+    return `${this.base}/links`;
+  }
+
+  link(slot: number, side: 'ingress' | 'egress'): string {
+    return `${this.links}/${slot}-${side}`;
+  }
+
+  get netfilter(): string {
+    return `${this.base}/netfilter`;
+  }
+
+  get policies(): string {
+    return `${this.base}/policies`;
+  }
+
+  get addresses(): string {
+    return `${this.base}/addresses`;
+  }
+}

@@ -1,0 +1,108 @@
+import type { Descriptor, KernelPort, LoadedObject } from '@palisade/dataplane';
+import { DomainError } from '@palisade/errors';
+import type { ProgramObject } from './enforcer.ts';
+import type { Pins } from './pins.ts';
+
+const OBJECT = 'endpoint';
+const INTERFACE_PROGRAMS = ['from_endpoint', 'to_endpoint'] as const;
+const NETFILTER_PROGRAM = 'after_dnat';
+/** Two priorities, so that a new program can be attached before the old one leaves (netfilter links cannot be updated). */
+const PRIORITIES = [-250, -251] as const;
+const NETFILTER_POINTS = [
+  { family: 4, hook: 'forward' },
+  { family: 4, hook: 'local-in' },
+  { family: 6, hook: 'forward' },
+  { family: 6, hook: 'local-in' },
+] as const;
+
+/** The endpoint program object among a bundle's. @throws DomainError `kernel.load-failed` */
+export function endpointObject(programs: readonly ProgramObject[]): ProgramObject {
+  const found = programs.find((program) => program.name === OBJECT);
+  if (!found) throw new DomainError('kernel.load-failed', `The bundle carries no program object “${OBJECT}”.`);
+  return found;
+}
+
+/** Loading, pinning and finding programs by the digest of their object. */
+export class ProgramSet {
+  readonly #kernel: KernelPort;
+  readonly #pins: Pins;
+  readonly #maxEntries: Readonly<Record<string, number>>;
+
+  constructor(kernel: KernelPort, pins: Pins, maxEntries: Readonly<Record<string, number>>) {
+    this.#kernel = kernel;
+    this.#pins = pins;
+    this.#maxEntries = maxEntries;
+  }
+
+  /** Loads and pins the object's programs unless they are pinned. What runs is not touched. */
+  ensure(object: ProgramObject): void {
+    const names = this.#kernel.listPins(`${this.#pins.programs}/${object.sha256}`);
+    if (INTERFACE_PROGRAMS.every((name) => names.includes(name))) return;
+    const loaded = this.#load(object);
+    for (const [name, descriptor] of Object.entries(loaded.programs)) {
+      if (!names.includes(name)) this.#kernel.pin(descriptor, this.#pins.program(object.sha256, name));
+    }
+    for (const descriptor of [...Object.values(loaded.programs), ...Object.values(loaded.maps)]) this.#kernel.close(descriptor);
+  }
+
+  #load(object: ProgramObject): LoadedObject {
+    const netfilter = this.#kernel.features()['netfilter-link'] === true;
+    return this.#kernel.load({
+      object: object.bytes,
+      mapPins: this.#pins.maps,
+      maxEntries: this.#maxEntries,
+      programs: [
+        ...INTERFACE_PROGRAMS.map((name) => ({ name, kind: 'interface' as const })),
+        ...(netfilter ? [{ name: NETFILTER_PROGRAM, kind: 'netfilter' as const }] : []),
+      ],
+    });
+  }
+
+  /** @throws DomainError `kernel.load-failed` when the digest's programs are not pinned */
+  open(digest: string, name: (typeof INTERFACE_PROGRAMS)[number] | typeof NETFILTER_PROGRAM): Descriptor {
+    const found = this.#kernel.openPin(this.#pins.program(digest, name));
+    if (found === undefined) throw new DomainError('kernel.load-failed', `The program ${name} of ${digest} is not pinned.`);
+    return found;
+  }
+
+  /**
+   * Attaches the after-DNAT program of `digest` at every point where it is missing, then takes older ones away.
+   * Must run in the node's network namespace.
+   * @returns whether egress to services can be decided after translation
+   */
+  ensureNetfilter(digest: string): boolean {
+    if (this.#kernel.features()['netfilter-link'] !== true) return false;
+    const present = this.#kernel.listPins(this.#pins.netfilter);
+    const suffix = digest.slice(0, 16);
+    const program = this.open(digest, NETFILTER_PROGRAM);
+    try {
+      for (const { family, hook } of NETFILTER_POINTS) {
+        const name = `${hook}-${family}-${suffix}`;
+        if (present.includes(name)) continue;
+        const link = this.#attachNetfilter(program, family, hook);
+        this.#kernel.pin(link, `${this.#pins.netfilter}/${name}`);
+        this.#kernel.close(link);
+      }
+    } finally {
+      this.#kernel.close(program);
+    }
+    for (const name of present.filter((candidate) => !candidate.endsWith(suffix))) this.#kernel.removePin(`${this.#pins.netfilter}/${name}`);
+    return true;
+  }
+
+  #attachNetfilter(program: Descriptor, family: 4 | 6, hook: 'forward' | 'local-in'): Descriptor {
+    try {
+      return this.#kernel.attachNetfilter(program, family, hook, PRIORITIES[0]);
+    } catch (error) {
+      if (!(error instanceof DomainError) || error.params['errno'] !== 'EBUSY') throw error;
+      return this.#kernel.attachNetfilter(program, family, hook, PRIORITIES[1]);
+    }
+  }
+
+  /** Removes the pins of programs that neither bank names. */
+  collect(keep: ReadonlySet<string>): void {
+    for (const digest of this.#kernel.listPins(this.#pins.programs)) {
+      if (!keep.has(digest)) this.#kernel.removePin(`${this.#pins.programs}/${digest}`);
+    }
+  }
+}

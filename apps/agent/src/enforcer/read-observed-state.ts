@@ -1,0 +1,133 @@
+import {
+  ADDRESS_MAP_NAMES,
+  BANK_STATE,
+  CONTROL_SHADOW,
+  ENDPOINT_STATE,
+  MAX_ENDPOINTS,
+  PALISADE_BANKS,
+  bytesText,
+  hex,
+  isZero,
+  type AddressMapName,
+  type Descriptor,
+  type KernelPort,
+  type ObservedBank,
+  type ObservedEndpoint,
+  type ObservedLinks,
+  type ObservedState,
+} from '@palisade/dataplane';
+import { rowKey, type MapSet } from './map-set.ts';
+import type { Pins } from './pins.ts';
+
+/** An endpoint's row with what only the report needs. */
+export interface ObservedRow extends ObservedEndpoint {
+  readonly attach: string;
+}
+
+function digestText(bytes: Uint8Array): string | undefined {
+  return isZero(bytes) ? undefined : hex(bytes);
+}
+
+function addressDigests(bytes: Uint8Array): Record<AddressMapName, string> {
+  const entries = ADDRESS_MAP_NAMES.map((name, index) => [name, digestText(bytes.subarray(index * 32, index * 32 + 32)) ?? ''] as const);
+  return Object.fromEntries(entries) as Record<AddressMapName, string>;
+}
+
+/** The rows of both banks that are in use. */
+function readRows(kernel: KernelPort, maps: MapSet): ObservedRow[][] {
+  const banks: ObservedRow[][] = Array.from({ length: PALISADE_BANKS }, () => []);
+  const content = kernel.readAll(maps.map('endpoint_states'));
+  const index = new DataView(content.keys.buffer, content.keys.byteOffset);
+  for (let at = 0; at < content.count; at += 1) {
+    if (content.values[at * ENDPOINT_STATE.size] === 0) continue;
+    const row = index.getUint32(at * 4, true);
+    const state = ENDPOINT_STATE.decode(content.values, at * ENDPOINT_STATE.size);
+    const policyDigest = digestText(state.policy_digest);
+    const shadowDigest = digestText(state.shadow_digest);
+    banks[Math.floor(row / MAX_ENDPOINTS)]?.push({
+      slot: row % MAX_ENDPOINTS,
+      key: bytesText(state.key),
+      attach: bytesText(state.attach),
+      ...(policyDigest !== undefined && { policyDigest }),
+      ...(shadowDigest !== undefined && { shadowDigest }),
+    });
+  }
+  return banks;
+}
+
+function readBank(kernel: KernelPort, maps: MapSet, bank: number, endpoints: readonly ObservedEndpoint[]): ObservedBank {
+  const state = BANK_STATE.decode(kernel.lookup(maps.map('bank_states'), rowKey(bank)) ?? new Uint8Array(BANK_STATE.size));
+  return {
+    contentDigest: bytesText(state.content_digest),
+    bundleGeneration: bytesText(state.bundle_generation),
+    policyRevision: Number(state.policy_revision),
+    identityRevision: Number(state.identity_revision),
+    programDigest: digestText(state.program_digest) ?? '',
+    addressDigests: addressDigests(state.address_digest),
+    shadowAddressDigests: addressDigests(state.shadow_address_digest),
+    endpoints,
+  };
+}
+
+function pinnedId(kernel: KernelPort, path: string, read: (descriptor: Descriptor) => number): number {
+  const descriptor = kernel.openPin(path);
+  if (descriptor === undefined) return 0;
+  try {
+    return read(descriptor);
+  } finally {
+    kernel.close(descriptor);
+  }
+}
+
+function readLinks(kernel: KernelPort, pins: Pins, programDigest: string): ObservedLinks[] {
+  const slots = new Set(kernel.listPins(pins.links).map((name) => Number(name.split('-')[0])));
+  const program = (name: string): number => pinnedId(kernel, pins.program(programDigest, name), (fd) => kernel.programInfo(fd).id);
+  const wanted = { ingress: program('from_endpoint'), egress: program('to_endpoint') };
+  const side = (slot: number, which: 'ingress' | 'egress'): { ifindex: number; current: boolean } => {
+    const descriptor = kernel.openPin(pins.link(slot, which));
+    if (descriptor === undefined) return { ifindex: 0, current: false };
+    try {
+      const info = kernel.linkInfo(descriptor);
+      return { ifindex: info.ifindex, current: info.programId === wanted[which] };
+    } finally {
+      kernel.close(descriptor);
+    }
+  };
+  return [...slots]
+    .sort((a, b) => a - b)
+    .map((slot) => {
+      const ingress = side(slot, 'ingress');
+      const egress = side(slot, 'egress');
+      return { slot, ingressIfindex: ingress.ifindex, egressIfindex: egress.ifindex, currentPrograms: ingress.current && egress.current };
+    });
+}
+
+export interface ReadState extends ObservedState {
+  readonly rows: readonly ObservedRow[];
+  /** The bank in force. */
+  readonly current: ObservedBank;
+}
+
+/**
+ * Reads back what the kernel holds and runs. Nothing here comes from the agent's memory.
+ * @param programDigest links count as current when they run the pinned programs of this digest
+ */
+export function readObservedState(kernel: KernelPort, maps: MapSet, pins: Pins, programDigest?: string): ReadState {
+  const control = maps.control();
+  const rows = readRows(kernel, maps);
+  const banks = [readBank(kernel, maps, 0, rows[0] ?? []), readBank(kernel, maps, 1, rows[1] ?? [])] as const;
+  const bank = (control.generation & 1n) === 1n ? 1 : 0;
+  const services = kernel.readAll(maps.map('services'));
+  const keySize = services.count === 0 ? 0 : services.keys.length / services.count;
+  return {
+    generation: control.generation,
+    banks,
+    current: banks[bank],
+    rows: rows[bank] ?? [],
+    links: readLinks(kernel, pins, programDigest ?? banks[bank].programDigest),
+    pinnedPolicies: new Set(kernel.listPins(pins.policies)),
+    pinnedAddresses: new Set(kernel.listPins(pins.addresses)),
+    services: new Set(Array.from({ length: services.count }, (_, at) => hex(services.keys.subarray(at * keySize, (at + 1) * keySize)))),
+    shadowOn: (control.flags & CONTROL_SHADOW) !== 0,
+  };
+}

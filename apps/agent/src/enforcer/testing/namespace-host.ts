@@ -1,0 +1,130 @@
+/**
+ * A small host inside a network namespace, driven over stdin and stdout (one JSON object a line):
+ * servers that echo, and clients that say what happened. Started with `nsenter --net=… node namespace-host.ts`.
+ */
+
+import { createSocket } from 'node:dgram';
+import { connect, createServer, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+
+export interface HostRequest {
+  readonly id: number;
+  readonly op: 'listen-tcp' | 'listen-udp' | 'tcp' | 'udp' | 'open' | 'exchange';
+  readonly host?: string;
+  readonly port?: number;
+  readonly sourcePort?: number;
+  readonly connection?: string;
+  readonly timeoutMs?: number;
+}
+
+export interface HostAnswer {
+  readonly id: number;
+  readonly ok: boolean;
+  readonly detail?: string;
+}
+
+const open = new Map<string, Socket>();
+
+function within<T>(timeoutMs: number, work: (done: (result: T) => void, fail: (reason: string) => void) => () => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => finish(() => reject(new Error('timeout'))), timeoutMs);
+    let cleanUp = (): void => {};
+    const finish = (then: () => void): void => {
+      clearTimeout(timer);
+      cleanUp();
+      then();
+    };
+    cleanUp = work(
+      (result) => finish(() => resolve(result)),
+      (reason) => finish(() => reject(new Error(reason))),
+    );
+  });
+}
+
+function echo(socket: Socket, timeoutMs: number): Promise<string> {
+  return within(timeoutMs, (done, fail) => {
+    const onData = (data: Buffer): void => done(data.toString());
+    const onError = (error: Error): void => fail(error.message);
+    const onClose = (): void => fail('closed');
+    socket.once('data', onData).once('error', onError).once('close', onClose);
+    socket.write('hello');
+    return () => socket.off('data', onData).off('error', onError).off('close', onClose);
+  });
+}
+
+function dial(request: HostRequest): Promise<Socket> {
+  return within(request.timeoutMs ?? 1000, (done, fail) => {
+    const socket = connect({
+      host: request.host ?? '127.0.0.1',
+      port: request.port ?? 0,
+      ...(request.sourcePort !== undefined && { localPort: request.sourcePort }),
+    });
+    socket.on('error', () => {});
+    const onError = (error: Error): void => fail(error.message);
+    let connected = false;
+    socket.once('error', onError).once('connect', () => {
+      connected = true;
+      done(socket);
+    });
+    return () => {
+      socket.off('error', onError);
+      if (!connected) socket.destroy();
+    };
+  });
+}
+
+async function tcp(request: HostRequest): Promise<string> {
+  const socket = await dial(request);
+  try {
+    return await echo(socket, request.timeoutMs ?? 1000);
+  } finally {
+    socket.destroy();
+  }
+}
+
+function udp(request: HostRequest): Promise<string> {
+  return within(request.timeoutMs ?? 1000, (done, fail) => {
+    const socket = createSocket(request.host?.includes(':') ? 'udp6' : 'udp4');
+    socket.once('message', (data) => done(data.toString())).once('error', (error) => fail(error.message));
+    socket.send('hello', request.port ?? 0, request.host);
+    return () => socket.close();
+  });
+}
+
+function listenTcp(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((socket) => socket.on('error', () => {}).on('data', (data) => socket.write(data)));
+    server.once('error', reject).listen({ host: '::', port }, () => resolve('listening'));
+  });
+}
+
+function listenUdp(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket('udp6');
+    socket.on('message', (data, from) => socket.send(data, from.port, from.address));
+    socket.once('error', reject).bind(port, '::', () => resolve('listening'));
+  });
+}
+
+async function answer(request: HostRequest): Promise<string> {
+  if (request.op === 'listen-tcp') return listenTcp(request.port ?? 0);
+  if (request.op === 'listen-udp') return listenUdp(request.port ?? 0);
+  if (request.op === 'tcp') return tcp(request);
+  if (request.op === 'udp') return udp(request);
+  const name = request.connection ?? '';
+  if (request.op === 'open') {
+    open.set(name, await dial(request));
+    return 'open';
+  }
+  const socket = open.get(name);
+  if (!socket) throw new Error(`no connection ${name}`);
+  return echo(socket, request.timeoutMs ?? 1000);
+}
+
+createInterface({ input: process.stdin }).on('line', (line) => {
+  const request = JSON.parse(line) as HostRequest;
+  answer(request).then(
+    (detail) => process.stdout.write(`${JSON.stringify({ id: request.id, ok: true, detail } satisfies HostAnswer)}\n`),
+    (error: Error) => process.stdout.write(`${JSON.stringify({ id: request.id, ok: false, detail: error.message } satisfies HostAnswer)}\n`),
+  );
+}).on('close', () => process.exit(0));

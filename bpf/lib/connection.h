@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* Connection tracking: one entry per connection and endpoint, found from either direction. */
+#ifndef PALISADE_CONNECTION_H
+#define PALISADE_CONNECTION_H
+
+union connection_key {
+	struct connection_key4 v4;
+	struct connection_key6 v6;
+};
+
+/* Orders the two ends, so that both directions give one key. Returns whether the source is the lower end. */
+static __always_inline int connection_key_of(const struct packet *p, __u16 slot, const int v6, union connection_key *key)
+{
+	int source_low;
+
+	__builtin_memset(key, 0, sizeof(*key));
+	if (v6) {
+		source_low = 0;
+		if (p->source[0] != p->destination[0])
+			source_low = p->source[0] < p->destination[0];
+		else if (p->source[1] != p->destination[1])
+			source_low = p->source[1] < p->destination[1];
+		else if (p->source[2] != p->destination[2])
+			source_low = p->source[2] < p->destination[2];
+		else if (p->source[3] != p->destination[3])
+			source_low = p->source[3] < p->destination[3];
+		else
+			source_low = p->source_port_be <= p->destination_port_be;
+		__builtin_memcpy(key->v6.low, source_low ? p->source : p->destination, 16);
+		__builtin_memcpy(key->v6.high, source_low ? p->destination : p->source, 16);
+		key->v6.low_port_be = source_low ? p->source_port_be : p->destination_port_be;
+		key->v6.high_port_be = source_low ? p->destination_port_be : p->source_port_be;
+		key->v6.slot = slot;
+		key->v6.protocol = p->protocol;
+		key->v6.sense = p->sense;
+	} else {
+		source_low = p->source[0] < p->destination[0] ||
+			     (p->source[0] == p->destination[0] && p->source_port_be <= p->destination_port_be);
+		key->v4.low = source_low ? p->source[0] : p->destination[0];
+		key->v4.high = source_low ? p->destination[0] : p->source[0];
+		key->v4.low_port_be = source_low ? p->source_port_be : p->destination_port_be;
+		key->v4.high_port_be = source_low ? p->destination_port_be : p->source_port_be;
+		key->v4.slot = slot;
+		key->v4.protocol = p->protocol;
+		key->v4.sense = p->sense;
+	}
+	return source_low;
+}
+
+static __always_inline struct connection *connection_find(union connection_key *key, const int v6)
+{
+	return v6 ? bpf_map_lookup_elem(&connections6, &key->v6) : bpf_map_lookup_elem(&connections4, &key->v4);
+}
+
+static __always_inline int connection_store(union connection_key *key, const struct connection *c, const int v6)
+{
+	struct loss_counters *loss = losses();
+	int failed = v6 ? bpf_map_update_elem(&connections6, &key->v6, c, BPF_ANY) : bpf_map_update_elem(&connections4, &key->v4, c, BPF_ANY);
+
+	if (loss) {
+		if (failed)
+			loss->table_full++;
+		else
+			loss->connections_created++;
+	}
+	return failed;
+}
+
+static __always_inline void connection_remove(union connection_key *key, const int v6)
+{
+	struct loss_counters *loss = losses();
+	int failed = v6 ? bpf_map_delete_elem(&connections6, &key->v6) : bpf_map_delete_elem(&connections4, &key->v4);
+
+	if (loss && !failed)
+		loss->connections_deleted++;
+}
+
+static __always_inline __u64 connection_timeout_ns(const struct connection *c)
+{
+	if (c->protocol == IPPROTO_TCP) {
+		if (c->state == STATE_ESTABLISHED)
+			return TIMEOUT_TCP_ESTABLISHED;
+		if (c->state == STATE_CLOSING)
+			return TIMEOUT_TCP_CLOSING;
+		return c->state == STATE_NEW ? TIMEOUT_TCP_NEW : TIMEOUT_TCP_CLOSED;
+	}
+	if (c->protocol == IPPROTO_UDP || c->protocol == PROTOCOL_SCTP)
+		return c->state == STATE_NEW ? TIMEOUT_UDP_NEW : TIMEOUT_UDP_ESTABLISHED;
+	return TIMEOUT_OTHER;
+}
+
+/* Counts the packet and moves the state. Both directions may run at once on different processors: counters are atomic. */
+static __always_inline void connection_touch(struct connection *c, const struct scene *s, int is_reply)
+{
+	__u8 flags = s->packet.tcp_flags;
+
+	if (c->last_seen_ns != s->now_ns)
+		c->last_seen_ns = s->now_ns;
+	if (is_reply) {
+		__sync_fetch_and_add(&c->packets[1], 1);
+		__sync_fetch_and_add(&c->bytes[1], s->packet.length);
+	} else {
+		__sync_fetch_and_add(&c->packets[0], 1);
+		__sync_fetch_and_add(&c->bytes[0], s->packet.length);
+	}
+	if (s->packet.protocol != IPPROTO_TCP) {
+		if (is_reply && c->state == STATE_NEW)
+			c->state = STATE_ESTABLISHED;
+		return;
+	}
+	if (is_reply) {
+		if ((c->tcp_flags[1] | flags) != c->tcp_flags[1])
+			c->tcp_flags[1] |= flags;
+	} else {
+		if ((c->tcp_flags[0] | flags) != c->tcp_flags[0])
+			c->tcp_flags[0] |= flags;
+	}
+	if (flags & TCP_RST)
+		c->state = STATE_CLOSED;
+	else if (c->tcp_flags[0] & c->tcp_flags[1] & TCP_FIN)
+		c->state = c->state == STATE_CLOSING && !(flags & TCP_FIN) ? STATE_CLOSED : c->state == STATE_CLOSED ? STATE_CLOSED : STATE_CLOSING;
+	else if (flags & TCP_FIN)
+		c->state = STATE_CLOSING;
+	else if (is_reply && c->state == STATE_NEW)
+		c->state = STATE_ESTABLISHED;
+}
+
+#endif

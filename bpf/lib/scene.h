@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* One packet at one endpoint: everything that the steps of a decision hand to each other. */
+#ifndef PALISADE_SCENE_H
+#define PALISADE_SCENE_H
+
+struct scene {
+	struct packet packet;
+	struct packet embedded; /* inside an ICMP error */
+	struct connection fresh;
+	struct judgement {
+		__u8 verdict;
+		__u8 flags;
+		__u16 l7;
+		__u32 rule_id;
+		__u32 identity;
+		__u32 reason;
+	} judgement;
+	struct endpoint endpoint;
+	__u64 now_ns;
+	__u32 generation;
+	__u32 bank;
+	__u32 control_flags;
+	__u32 ifindex;
+	__u32 direction; /* of this packet, seen from the endpoint */
+	__u32 reason;    /* why it is dropped */
+	__u32 pass_mark; /* mark to set on a packet that passes */
+	__u32 picking_up;
+};
+
+/* Per processor instead of on the stack, which is 512 bytes for all calls together. One row for each kind of program that
+   may interrupt another kind. */
+#define SCENE_INTERFACE 0
+#define SCENE_NETFILTER 1
+#define SCENES 2
+MAP(scenes, BPF_MAP_TYPE_PERCPU_ARRAY, SCENES, __u32, struct scene);
+
+static __always_inline struct scene *scene_of(__u32 row, const struct endpoint *endpoint, __u32 ifindex, __u32 direction, __u32 length)
+{
+	struct scene *s = bpf_map_lookup_elem(&scenes, &row);
+
+	if (!s)
+		return 0;
+	__builtin_memset(&s->packet, 0, sizeof(s->packet));
+	s->packet.length = length;
+	s->endpoint = *endpoint;
+	s->ifindex = ifindex;
+	s->direction = direction;
+	s->reason = 0;
+	s->pass_mark = 0;
+	return s;
+}
+
+/* Compilers may read the control word twice; the generation must be the one that the lookups after it belong to. */
+static __always_inline int scene_open(struct scene *s, __u64 now_ns)
+{
+	__u32 zero = 0;
+	struct control *state = bpf_map_lookup_elem(&control, &zero);
+	__u64 generation;
+
+	if (!state)
+		return -1;
+	generation = *(volatile __u64 *)&state->generation;
+	s->generation = (__u32)generation;
+	s->bank = generation & 1;
+	s->control_flags = state->flags;
+	s->now_ns = now_ns;
+	s->picking_up = s->now_ns < state->pickup_until_ns;
+	return 0;
+}
+
+static __always_inline struct endpoint *endpoint_of(__u32 ifindex)
+{
+	struct endpoint *found;
+
+	if (ifindex < MAX_DIRECT_IFINDEX) {
+		found = bpf_map_lookup_elem(&endpoint_by_index, &ifindex);
+		return found && found->present ? found : 0;
+	}
+	return bpf_map_lookup_elem(&endpoint_by_hash, &ifindex);
+}
+
+#endif

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+/* The programs of a workload endpoint: both directions of its host-side interface, and its egress after DNAT. */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_core_read.h>
+
+#include "../include/abi.h"
+#include "../include/kernel_types.h"
+#include "../include/maps.h"
+#include "../lib/packet.h"
+#include "../lib/scene.h"
+#include "../lib/accounting.h"
+#include "../lib/address.h"
+#include "../lib/policy.h"
+#include "../lib/connection.h"
+#include "../lib/fragment.h"
+#include "../lib/judge.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define TCX_NEXT -1
+
+static __noinline int decide4(struct scene *s)
+{
+	return judge_family(s, 0);
+}
+
+static __noinline int decide6(struct scene *s)
+{
+	return judge_family(s, 1);
+}
+
+static __noinline int related4(struct scene *s)
+{
+	return is_related(s, 0);
+}
+
+static __noinline int related6(struct scene *s)
+{
+	return is_related(s, 1);
+}
+
+static __noinline int drop_unread(struct scene *s, __u32 reason)
+{
+	struct report r = { .kind = EVENT_DROPPED, .verdict = VERDICT_DENY, .reason = reason, .direction = s->direction };
+
+	s->reason = reason;
+	report_flow(s, &r);
+	return DROP;
+}
+
+/* Parses the packet inside an ICMP error. Whoever sent the error was the receiver of that packet. */
+static __noinline int check_related(struct __sk_buff *skb, struct scene *s)
+{
+	struct reader from = { .skb = skb, .limit = s->packet.length };
+	int bad;
+
+	__builtin_memset(&s->embedded, 0, sizeof(s->embedded));
+	s->embedded.embedded = 1;
+	s->embedded.length = s->packet.length;
+	bad = s->packet.family == 4 ? parse_ipv4(&from, &s->embedded, s->packet.embedded_offset, !s->direction) :
+				      parse_ipv6(&from, &s->embedded, s->packet.embedded_offset, !s->direction);
+	if (bad || s->embedded.later_fragment || s->embedded.related)
+		return 0;
+	return s->packet.family == 4 ? related4(s) : related6(s);
+}
+
+/* Ethernet frame → offset of layer 3 and its protocol, past up to two VLAN tags (IEEE 802.1Q, 802.1ad). */
+static __always_inline __u32 layer3(struct __sk_buff *skb, const struct reader *from, __u16 *protocol)
+{
+	__u32 offset = sizeof(struct ethhdr);
+	__u16 tag[2] __attribute__((aligned(4)));
+
+	*protocol = skb->protocol;
+	for (int i = 0; i < 2; i++) {
+		if (*protocol != bpf_htons(ETH_P_8021Q) && *protocol != bpf_htons(ETH_P_8021AD))
+			break;
+		if (read_bytes(from, offset, tag, sizeof(tag)))
+			return 0;
+		*protocol = tag[1];
+		offset += 4;
+	}
+	return offset;
+}
+
+static __always_inline int isolated(const struct scene *s)
+{
+	__u32 row = BANKED(s->bank, s->endpoint.slot);
+	struct policy_shape *shape = bpf_map_lookup_elem(&policy_shapes, &row);
+
+	return shape && (s->direction ? shape->isolated[1] : shape->isolated[0]);
+}
+
+static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
+{
+	struct reader from = { .skb = skb, .limit = skb->len };
+	__u16 protocol;
+	__u32 offset = layer3(skb, &from, &protocol);
+	int bad;
+
+	if (!offset)
+		return drop_unread(s, REASON_INVALID);
+	if (protocol == bpf_htons(ETH_P_IP))
+		bad = parse_ipv4(&from, &s->packet, offset, s->direction);
+	else if (protocol == bpf_htons(ETH_P_IPV6))
+		bad = parse_ipv6(&from, &s->packet, offset, s->direction);
+	else if (protocol == bpf_htons(ETH_P_ARP) || !isolated(s))
+		return PASS;
+	else
+		return drop_unread(s, REASON_UNSUPPORTED);
+	if (bad)
+		return drop_unread(s, REASON_INVALID);
+	if (is_link_upkeep(&s->packet))
+		return PASS;
+	if (s->packet.later_fragment && fragment_recall(s))
+		return isolated(s) ? drop_unread(s, REASON_FRAGMENT) : PASS;
+	if (s->packet.related && check_related(skb, s))
+		return PASS;
+	if ((s->packet.family == 4 ? decide4(s) : decide6(s)) == DROP)
+		return DROP;
+	if (s->packet.first_fragment)
+		fragment_remember(s);
+	return PASS;
+}
+
+static __always_inline int at_interface(struct __sk_buff *skb, __u32 direction)
+{
+	struct endpoint *endpoint = endpoint_of(skb->ifindex);
+	struct scene *s;
+	int verdict;
+
+	if (!endpoint)
+		return TCX_NEXT;
+	s = scene_of(SCENE_INTERFACE, endpoint, skb->ifindex, direction, skb->len);
+	if (!s || scene_open(s, bpf_ktime_get_coarse_ns()) || s->control_flags & CONTROL_BYPASS)
+		return TCX_NEXT;
+	verdict = examine(skb, s);
+	count_packet(s, verdict, 0);
+	if (verdict == DROP)
+		return TC_ACT_SHOT;
+	if (s->pass_mark)
+		skb->mark |= s->pass_mark;
+	return TCX_NEXT;
+}
+
+/* Ingress of the host-side interface: what the workload sends. */
+SEC("tc")
+int from_endpoint(struct __sk_buff *skb)
+{
+	return at_interface(skb, DIRECTION_EGRESS);
+}
+
+/* Egress of the host-side interface: what the workload receives. */
+SEC("tc")
+int to_endpoint(struct __sk_buff *skb)
+{
+	return at_interface(skb, DIRECTION_INGRESS);
+}
+
+#include "../lib/after_dnat.h"

@@ -1,0 +1,33 @@
+/** Numbers of bpf/include/abi.h that user space needs. A test reads them out of the header. */
+
+export const PALISADE_ABI = 1;
+export const PALISADE_BANKS = 2;
+export const MAX_ENDPOINTS = 4096;
+export const MAX_ADDRESS_MAPS = 4;
+export const MAX_DIRECT_IFINDEX = 16384;
+
+export const DIRECTION_NUMBER = { ingress: 0, egress: 1 } as const;
+export const VERDICT_NUMBER = { deny: 0, allow: 1, audit: 2, l7: 3 } as const;
+export const EVENT_KIND = { new: 1, delta: 2, closed: 3, dropped: 4, shadow: 5, l7: 6, dns: 7 } as const;
+
+export const ENTRY_LOG = 0x01;
+export const ENTRY_RULE = 0x02;
+
+export const CONTROL_BYPASS = 0x01;
+export const CONTROL_SHADOW = 0x02;
+export const CONTROL_AFTER_DNAT = 0x04;
+
+export const FLOW_REPLY = 0x01;
+export const FLOW_TRANSLATED = 0x02;
+export const FLOW_SHADOW = 0x04;
+export const FLOW_LOG = 0x08;
+
+export const CONNECTION_FORWARD_FROM_LOW = 0x01;
+export const CONNECTION_EGRESS = 0x02;
+export const CONNECTION_TRANSLATED = 0x04;
+export const CONNECTION_PENDING = 0x08;
+
+/** Row of an endpoint in a banked array. */
+export function bankedRow(bank: number, slot: number): number {
+  return bank * MAX_ENDPOINTS + slot;
+}

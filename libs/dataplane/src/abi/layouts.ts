@@ -1,0 +1,176 @@
+/** The structures of bpf/include/abi.h. A test compares each with the BTF of the compiled object. */
+
+import { layout } from './layout.ts';
+
+export const CONTROL = layout('control', { generation: ['u64'], flags: ['u32'], network_count: ['u32'], pickup_until_ns: ['u64'] });
+
+export const ENDPOINT = layout('endpoint', {
+  slot: ['u16'],
+  flags: ['u16'],
+  identity: ['u32'],
+  network: ['u32'],
+  present: ['u32'],
+});
+
+export const CONNECTION_KEY4 = layout('connection_key4', {
+  low: ['u32'],
+  high: ['u32'],
+  low_port_be: ['u16'],
+  high_port_be: ['u16'],
+  slot: ['u16'],
+  protocol: ['u8'],
+  sense: ['u8'],
+});
+
+export const CONNECTION_KEY6 = layout('connection_key6', {
+  low: ['u32', 4],
+  high: ['u32', 4],
+  low_port_be: ['u16'],
+  high_port_be: ['u16'],
+  slot: ['u16'],
+  protocol: ['u8'],
+  sense: ['u8'],
+});
+
+export const CONNECTION = layout('connection', {
+  last_seen_ns: ['u64'],
+  packets: ['u64', 2],
+  bytes: ['u64', 2],
+  generation: ['u32'],
+  verdict: ['u8'],
+  state: ['u8'],
+  flags: ['u8'],
+  tcp_flags: ['u8', 2],
+  protocol: ['u8'],
+  policy_port: ['u16'],
+  first_seen_ns: ['u64'],
+  rule_id: ['u32'],
+  peer_identity: ['u32'],
+  backend: ['u8', 16],
+  backend_port: ['u16'],
+  l7: ['u16'],
+  shadow_rule_id: ['u32'],
+  shadow_verdict: ['u8'],
+  shadow_differs: ['u8'],
+  reserved: ['u16'],
+  network: ['u32'],
+  exported_packets: ['u64', 2],
+});
+
+export const ADDRESS4_KEY = layout('address4_key', { network: ['u32'], address_be: ['u8', 4] });
+export const ADDRESS6_KEY = layout('address6_key', { network: ['u32'], address_be: ['u8', 16] });
+export const PREFIX4_KEY = layout('prefix4_key', { length: ['u32'], network: ['u32'], address_be: ['u8', 4] });
+export const PREFIX6_KEY = layout('prefix6_key', { length: ['u32'], network: ['u32'], address_be: ['u8', 16] });
+export const ADDRESS_CLASS = layout('address_class', { peer_class: ['u32'], identity: ['u32'] });
+
+export const POLICY_KEY = layout('policy_key', { peer_class: ['u32'], port: ['u16'], protocol: ['u8'], scope: ['u8'] });
+export const POLICY_ENTRY = layout('policy_entry', { rule_id: ['u32'], verdict: ['u8'], flags: ['u8'], l7: ['u16'] });
+export const POLICY_SHAPE = layout('policy_shape', { length_count: ['u8', 2], isolated: ['u8', 2], lengths: ['u8', 36] });
+
+export const SERVICE_KEY = layout('service_key', {
+  length: ['u32'],
+  network: ['u32'],
+  address: ['u8', 16],
+  protocol: ['u8'],
+  reserved: ['u8'],
+  port_be: ['u16'],
+});
+
+export const ENDPOINT_COUNTERS = layout('endpoint_counters', {
+  forwarded_packets: ['u64'],
+  forwarded_bytes: ['u64'],
+  dropped_packets: ['u64'],
+  dropped_bytes: ['u64'],
+  audited_packets: ['u64'],
+  reserved: ['u64', 3],
+});
+
+export const LOSS_COUNTERS = layout('loss_counters', {
+  ring_full: ['u64'],
+  connections_created: ['u64'],
+  connections_deleted: ['u64'],
+  table_full: ['u64'],
+  rejudged: ['u64'],
+  events: ['u64'],
+  reserved: ['u64', 2],
+});
+
+export const FLOW_EVENT = layout('flow_event', {
+  time_ns: ['u64'],
+  sequence: ['u64'],
+  source: ['u8', 16],
+  destination: ['u8', 16],
+  original_destination: ['u8', 16],
+  source_port: ['u16'],
+  destination_port: ['u16'],
+  original_port: ['u16'],
+  slot: ['u16'],
+  kind: ['u8'],
+  family: ['u8'],
+  protocol: ['u8'],
+  direction: ['u8'],
+  verdict: ['u8'],
+  drop_reason: ['u8'],
+  flags: ['u8'],
+  tcp_flags: ['u8'],
+  ifindex: ['u32'],
+  cpu: ['u32'],
+  peer_identity: ['u32'],
+  rule_id: ['u32'],
+  generation: ['u32'],
+  shadow_rule_id: ['u32'],
+  shadow_verdict: ['u8'],
+  reserved: ['u8', 7],
+  packets: ['u64'],
+  bytes: ['u64'],
+  reply_packets: ['u64'],
+  reply_bytes: ['u64'],
+  first_seen_ns: ['u64'],
+  pid: ['u32'],
+  uid: ['u32'],
+  command: ['u8', 16],
+});
+
+export const BANK_STATE = layout('bank_state', {
+  generation: ['u64'],
+  policy_revision: ['u64'],
+  identity_revision: ['u64'],
+  content_digest: ['u8', 80],
+  bundle_generation: ['u8', 48],
+  address_digest: ['u8', 128],
+  shadow_address_digest: ['u8', 128],
+  program_digest: ['u8', 32],
+  resolved_digest: ['u8', 32],
+});
+
+export const ENDPOINT_STATE = layout('endpoint_state', {
+  key: ['u8', 160],
+  policy_digest: ['u8', 32],
+  shadow_digest: ['u8', 32],
+  ifindex: ['u32'],
+  identity: ['u32'],
+  attach: ['u8', 24],
+});
+
+/** Every layout, for the comparison with BTF. */
+export const LAYOUTS = [
+  CONTROL,
+  ENDPOINT,
+  CONNECTION_KEY4,
+  CONNECTION_KEY6,
+  CONNECTION,
+  ADDRESS4_KEY,
+  ADDRESS6_KEY,
+  PREFIX4_KEY,
+  PREFIX6_KEY,
+  ADDRESS_CLASS,
+  POLICY_KEY,
+  POLICY_ENTRY,
+  POLICY_SHAPE,
+  SERVICE_KEY,
+  ENDPOINT_COUNTERS,
+  LOSS_COUNTERS,
+  FLOW_EVENT,
+  BANK_STATE,
+  ENDPOINT_STATE,
+] as const;

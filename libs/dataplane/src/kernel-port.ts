@@ -1,0 +1,135 @@
+/**
+ * What user space needs of the kernel. Calls are synchronous: each is one or a few system calls.
+ * Descriptors are owned by the caller, who closes them; what is pinned outlives them.
+ *
+ * @throws DomainError `kernel.load-failed`, `kernel.attach-failed`, `kernel.map-full`, `kernel.unsupported`
+ */
+
+/** An open map, program or link. */
+export type Descriptor = number & { readonly descriptor: unique symbol };
+/** An open ring buffer. */
+export interface Ring {
+  /** Copies up to `into.length / recordSize` records; returns how many. */
+  drain(into: Uint8Array, recordSize: number): number;
+}
+
+export type MapType = 'hash' | 'array' | 'percpu-array' | 'lru-hash' | 'lpm-trie' | 'array-of-maps' | 'ring-buffer' | 'other';
+
+export interface MapSpecification {
+  readonly name: string;
+  readonly type: 'hash' | 'array' | 'lru-hash' | 'lpm-trie';
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  /** Hashes and tries that take memory as they grow. */
+  readonly noPreallocation?: boolean;
+}
+
+export interface MapInfo {
+  readonly id: number;
+  readonly type: MapType;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+}
+
+export interface MapContent {
+  readonly keys: Uint8Array;
+  readonly values: Uint8Array;
+  readonly count: number;
+}
+
+export type ProgramKind = 'interface' | 'netfilter' | 'cgroup-connect4' | 'cgroup-connect6' | 'cgroup-ingress' | 'cgroup-egress' | 'tracepoint' | 'iterator';
+
+export interface LoadRequest {
+  /** A compiled object, see bpf/Makefile. */
+  readonly object: Uint8Array;
+  /** Folder of pinned maps: those that exist there are used, the others are created and pinned there. */
+  readonly mapPins?: string;
+  readonly programs: readonly { readonly name: string; readonly kind: ProgramKind }[];
+  /** Sizes of maps that differ from the object's. */
+  readonly maxEntries?: Readonly<Record<string, number>>;
+}
+
+export interface LoadedObject {
+  readonly programs: Readonly<Record<string, Descriptor>>;
+  readonly maps: Readonly<Record<string, Descriptor>>;
+}
+
+export interface ProgramInfo {
+  readonly id: number;
+  readonly name: string;
+  readonly tag: string;
+  /** Both zero unless kernel.bpf_stats_enabled is on. */
+  readonly runTimeNs: number;
+  readonly runCount: number;
+}
+
+export interface LinkInfo {
+  readonly id: number;
+  readonly programId: number;
+  /** Interface links: 0 once the interface is gone. */
+  readonly ifindex: number;
+}
+
+export type NetfilterHook = 'local-in' | 'forward';
+
+export interface TestRun {
+  /** The program's return value. */
+  readonly result: number;
+  readonly packet: Uint8Array;
+  /** Average of one run, nanoseconds, harness included. */
+  readonly durationNs: number;
+}
+
+export interface KernelPort {
+  release(): string;
+  /** Feature → usable here. */
+  features(): Readonly<Record<string, boolean>>;
+  /** Possible processors: values of per-CPU maps hold one (8-byte aligned) value for each. */
+  processors(): number;
+  /** Returns when every program run that was under way when it was called has ended. */
+  waitForPrograms(): void;
+  /** The clock of every time in kernel records. */
+  monotonicNs(): bigint;
+  /** Runs `work`, which must not await, in the network namespace at `path`. */
+  inNetworkNamespace<T>(path: string, work: () => T): T;
+  /** 0: there is no such interface in this network namespace. */
+  interfaceIndex(name: string): number;
+
+  /** Makes sure that `path` lies on a BPF file system, mounting one at its mount point where none is. */
+  preparePins(path: string): void;
+  pin(descriptor: Descriptor, path: string): void;
+  openPin(path: string): Descriptor | undefined;
+  /** Names in a pin folder; empty where there is none. */
+  listPins(folder: string): readonly string[];
+  /** Removes a pin or a folder of pins; missing ones are fine. */
+  removePin(path: string): void;
+  close(descriptor: Descriptor): void;
+
+  createMap(specification: MapSpecification): Descriptor;
+  mapInfo(map: Descriptor): MapInfo;
+  lookup(map: Descriptor, key: Uint8Array): Uint8Array | undefined;
+  update(map: Descriptor, key: Uint8Array, value: Uint8Array): void;
+  /** False: the key was not there. */
+  delete(map: Descriptor, key: Uint8Array): boolean;
+  /** `keys` and `values` hold `count` elements each. Values of map-in-map maps are descriptors (u32). */
+  updateBatch(map: Descriptor, keys: Uint8Array, values: Uint8Array, count: number): void;
+  deleteBatch(map: Descriptor, keys: Uint8Array, count: number): number;
+  readAll(map: Descriptor): MapContent;
+  openRing(map: Descriptor): Ring;
+
+  load(request: LoadRequest): LoadedObject;
+  programInfo(program: Descriptor): ProgramInfo;
+  /** Runs a program on a packet (Ethernet frame; netfilter programs as well). */
+  testRun(program: Descriptor, packet: Uint8Array, options?: { readonly repeat?: number; readonly context?: Uint8Array }): TestRun;
+
+  /** `ingress` and `egress` of the host-side interface; at the head of its chain. */
+  attachInterface(program: Descriptor, ifindex: number, side: 'ingress' | 'egress'): Descriptor;
+  attachNetfilter(program: Descriptor, family: 4 | 6, hook: NetfilterHook, priority: number): Descriptor;
+  attachCgroup(program: Descriptor, cgroup: string, kind: ProgramKind): Descriptor;
+  /** Replaces the program of a link atomically. Netfilter links cannot. */
+  updateLink(link: Descriptor, program: Descriptor): void;
+  linkInfo(link: Descriptor): LinkInfo;
+  detach(link: Descriptor): void;
+}

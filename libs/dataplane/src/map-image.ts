@@ -1,0 +1,243 @@
+/**
+ * What the kernel's maps must hold for a resolved node: bytes, ready to be written. Content-addressed, so that equal
+ * policies are one kernel map and an unchanged part is recognised without reading it back.
+ */
+
+import { DomainError } from '@palisade/errors';
+import type { AddressClass, PolicyEntry, ResolvedNode } from '@palisade/policy';
+import { parseAddress, parsePrefix } from './abi/address.ts';
+import { DIRECTION_NUMBER, ENTRY_LOG, ENTRY_RULE, MAX_ENDPOINTS, VERDICT_NUMBER } from './abi/constants.ts';
+import {
+  ADDRESS4_KEY,
+  ADDRESS6_KEY,
+  ADDRESS_CLASS,
+  POLICY_ENTRY,
+  POLICY_KEY,
+  POLICY_SHAPE,
+  PREFIX4_KEY,
+  PREFIX6_KEY,
+  SERVICE_KEY,
+} from './abi/layouts.ts';
+import { hex } from './abi/text.ts';
+import type { LocalEndpoint, ServiceAddress } from './local-endpoint.ts';
+
+/** Digest of bytes, 32 of them (SHA-256); given by the caller, because this room has no crypto. */
+export type Digest = (...parts: readonly Uint8Array[]) => Uint8Array;
+
+/** The content of one kernel map. */
+export interface MapContentImage {
+  /** Hex; of keys and values. */
+  readonly digest: string;
+  readonly keys: Uint8Array;
+  readonly values: Uint8Array;
+  readonly count: number;
+}
+
+export interface PolicyImage extends MapContentImage {
+  /** `struct policy_shape`. */
+  readonly shape: Uint8Array;
+}
+
+export const ADDRESS_MAP_NAMES = ['addresses4', 'addresses6', 'prefixes4', 'prefixes6'] as const;
+export type AddressMapName = (typeof ADDRESS_MAP_NAMES)[number];
+
+export interface PolicySetImage {
+  /** By digest. */
+  readonly policies: ReadonlyMap<string, PolicyImage>;
+  readonly addresses: Readonly<Record<AddressMapName, MapContentImage>>;
+  /** Endpoint key → policy digest; an endpoint that no policy restricts is missing. */
+  readonly byEndpoint: ReadonlyMap<string, string>;
+}
+
+export interface EndpointImage {
+  readonly slot: number;
+  readonly key: string;
+  readonly identity: number;
+  readonly network: number;
+  readonly attach: LocalEndpoint['attach'];
+  readonly policyDigest?: string;
+  readonly shadowDigest?: string;
+}
+
+export interface MapImage {
+  readonly endpoints: readonly EndpointImage[];
+  readonly live: PolicySetImage;
+  readonly shadow?: PolicySetImage;
+  /** `struct service_key`s. */
+  readonly services: readonly Uint8Array[];
+}
+
+/** Number of a routing domain in kernel keys: FNV-1a of its name, so that it is the same after every restart. */
+export function networkNumber(network: string): number {
+  let number = 0x811c9dc5;
+  for (let at = 0; at < network.length; at += 1) number = Math.imul(number ^ network.charCodeAt(at), 0x01000193) >>> 0;
+  return number;
+}
+
+/** Two names with one number would mix their addresses. @throws DomainError `request.invalid` */
+function checkNetworks(names: Iterable<string>): void {
+  const seen = new Map<number, string>();
+  for (const name of names) {
+    const number = networkNumber(name);
+    const other = seen.get(number);
+    if (other !== undefined && other !== name) {
+      throw new DomainError('request.invalid', `The networks “${other}” and “${name}” cannot be told apart on this node; rename one.`);
+    }
+    seen.set(number, name);
+  }
+}
+
+function contentImage(digest: Digest, keys: Uint8Array, values: Uint8Array, count: number): MapContentImage {
+  return { digest: hex(digest(keys, values)), keys, values, count };
+}
+
+function encodeEntries(entries: readonly PolicyEntry[], resolved: ResolvedNode): { keys: Uint8Array; values: Uint8Array } {
+  const keys = new Uint8Array(entries.length * POLICY_KEY.size);
+  const values = new Uint8Array(entries.length * POLICY_ENTRY.size);
+  for (const [index, entry] of entries.entries()) {
+    const byRule = resolved.rules[entry.ruleId]?.kind === 'rule';
+    POLICY_KEY.encode(
+      {
+        peer_class: entry.peerClass,
+        port: entry.port,
+        protocol: entry.protocol,
+        scope: (DIRECTION_NUMBER[entry.direction] << 7) | entry.portPrefixLength,
+      },
+      keys,
+      index * POLICY_KEY.size,
+    );
+    POLICY_ENTRY.encode(
+      {
+        rule_id: entry.ruleId,
+        verdict: VERDICT_NUMBER[entry.verdict],
+        flags: (entry.log ? ENTRY_LOG : 0) | (byRule ? ENTRY_RULE : 0),
+        l7: entry.l7 ?? 0,
+      },
+      values,
+      index * POLICY_ENTRY.size,
+    );
+  }
+  return { keys, values };
+}
+
+/** The prefix lengths in use per direction, longest first, and whether a direction has entries at all. */
+export function policyShape(entries: readonly PolicyEntry[]): Uint8Array {
+  const lengths = new Uint8Array(36);
+  const counts = new Uint8Array(2);
+  const isolated = new Uint8Array(2);
+  for (const direction of ['ingress', 'egress'] as const) {
+    const number = DIRECTION_NUMBER[direction];
+    const own = entries.filter((entry) => entry.direction === direction);
+    // The entry for every protocol is looked up anyway, whatever lengths are in use.
+    const used = [...new Set(own.filter((entry) => entry.protocol !== 0).map((entry) => entry.portPrefixLength))].sort((a, b) => b - a);
+    lengths.set(used, number * 18);
+    counts[number] = used.length;
+    isolated[number] = own.length > 0 ? 1 : 0;
+  }
+  return POLICY_SHAPE.encode({ length_count: counts, isolated, lengths });
+}
+
+function addressImages(addresses: readonly AddressClass[], digest: Digest): Record<AddressMapName, MapContentImage> {
+  const sorted = { addresses4: [], addresses6: [], prefixes4: [], prefixes6: [] } as Record<AddressMapName, [Uint8Array, Uint8Array][]>;
+  for (const address of addresses) {
+    const prefix = parsePrefix(address.cidr);
+    const network = networkNumber(address.network);
+    const value = ADDRESS_CLASS.encode({ peer_class: address.peerClass, identity: address.identity });
+    const exact = prefix.length === prefix.bytes.length * 8;
+    const key = { network, address_be: prefix.bytes, length: 32 + prefix.length };
+    if (exact && prefix.family === 4) sorted.addresses4.push([ADDRESS4_KEY.encode(key), value]);
+    else if (exact) sorted.addresses6.push([ADDRESS6_KEY.encode(key), value]);
+    else if (prefix.family === 4) sorted.prefixes4.push([PREFIX4_KEY.encode(key), value]);
+    else sorted.prefixes6.push([PREFIX6_KEY.encode(key), value]);
+  }
+  const image = (pairs: readonly [Uint8Array, Uint8Array][]): MapContentImage =>
+    contentImage(digest, concatenate(pairs.map(([key]) => key)), concatenate(pairs.map(([, value]) => value)), pairs.length);
+  return {
+    addresses4: image(sorted.addresses4),
+    addresses6: image(sorted.addresses6),
+    prefixes4: image(sorted.prefixes4),
+    prefixes6: image(sorted.prefixes6),
+  };
+}
+
+/** One array of all `parts`, in order. */
+export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+function policySetImage(resolved: ResolvedNode, digest: Digest): PolicySetImage {
+  const policies = new Map<string, PolicyImage>();
+  const byEndpoint = new Map<string, string>();
+  for (const endpoint of resolved.endpoints) {
+    if (endpoint.entries.length === 0) continue;
+    const { keys, values } = encodeEntries(endpoint.entries, resolved);
+    const image = contentImage(digest, keys, values, endpoint.entries.length);
+    if (!policies.has(image.digest)) policies.set(image.digest, { ...image, shape: policyShape(endpoint.entries) });
+    byEndpoint.set(endpoint.key, image.digest);
+  }
+  return { policies, addresses: addressImages(resolved.addresses, digest), byEndpoint };
+}
+
+/** The key under which a service address is found; shorter keys cover every port or a whole range. */
+export function serviceKey(service: ServiceAddress): Uint8Array {
+  const prefix = parsePrefix(service.address);
+  const address = new Uint8Array(16);
+  if (prefix.family === 4) address.set([0xff, 0xff], 10);
+  address.set(prefix.bytes, prefix.family === 4 ? 12 : 0);
+  const full = prefix.length === prefix.bytes.length * 8;
+  const bits = (prefix.family === 4 ? 96 : 0) + prefix.length;
+  const exactPort = full && service.port !== undefined && service.protocol !== undefined;
+  const exactProtocol = full && service.protocol !== undefined;
+  const port = exactPort ? (service.port ?? 0) : 0;
+  return SERVICE_KEY.encode({
+    length: 32 + bits + (exactPort ? 32 : exactProtocol ? 8 : 0),
+    network: networkNumber(service.network),
+    address,
+    protocol: exactProtocol ? (service.protocol ?? 0) : 0,
+    port_be: ((port & 0xff) << 8) | (port >> 8),
+  });
+}
+
+export interface MapImageInput {
+  readonly resolved: ResolvedNode;
+  readonly shadow?: ResolvedNode;
+  readonly endpoints: readonly LocalEndpoint[];
+  readonly services?: readonly ServiceAddress[];
+}
+
+/**
+ * @throws DomainError `request.invalid` for slots or networks that the kernel's keys cannot hold
+ * @throws RangeError for addresses that are none
+ */
+export function buildMapImage(input: MapImageInput, digest: Digest): MapImage {
+  checkNetworks([...input.endpoints.map((endpoint) => endpoint.network), ...input.resolved.addresses.map((address) => address.network)]);
+  const live = policySetImage(input.resolved, digest);
+  const shadow = input.shadow && policySetImage(input.shadow, digest);
+  const identities = new Map(input.resolved.endpoints.map((endpoint) => [endpoint.key, endpoint.identity]));
+  const slots = new Set<number>();
+  const endpoints = input.endpoints.map((endpoint): EndpointImage => {
+    if (!Number.isInteger(endpoint.slot) || endpoint.slot < 0 || endpoint.slot >= MAX_ENDPOINTS || slots.has(endpoint.slot)) {
+      throw new DomainError('request.invalid', `Endpoint ${endpoint.key} has slot ${endpoint.slot}; slots are unique and below ${MAX_ENDPOINTS}.`);
+    }
+    slots.add(endpoint.slot);
+    for (const address of endpoint.addresses) parseAddress(address);
+    const policyDigest = live.byEndpoint.get(endpoint.key);
+    const shadowDigest = shadow?.byEndpoint.get(endpoint.key);
+    return {
+      slot: endpoint.slot,
+      key: endpoint.key,
+      identity: identities.get(endpoint.key) ?? 0,
+      network: networkNumber(endpoint.network),
+      attach: endpoint.attach,
+      ...(policyDigest !== undefined && { policyDigest }),
+      ...(shadowDigest !== undefined && { shadowDigest }),
+    };
+  });
+  return { endpoints, live, ...(shadow && { shadow }), services: (input.services ?? []).map(serviceKey) };
+}

@@ -1,0 +1,209 @@
+/** From what the kernel holds to what it must hold: the actions in between, as data. One executor applies them. */
+
+import { ADDRESS_MAP_NAMES, type AddressMapName, type EndpointImage, type MapImage, type PolicySetImage } from './map-image.ts';
+import { hex } from './abi/text.ts';
+
+/** One endpoint's row in a bank, as read back. */
+export interface ObservedEndpoint {
+  readonly slot: number;
+  readonly key: string;
+  readonly policyDigest?: string;
+  readonly shadowDigest?: string;
+}
+
+/** Interface links of one slot, as read back from their pins. */
+export interface ObservedLinks {
+  readonly slot: number;
+  /** 0: no link, or its interface is gone. */
+  readonly ingressIfindex: number;
+  readonly egressIfindex: number;
+  /** Both links run the programs that are pinned as current. */
+  readonly currentPrograms: boolean;
+}
+
+export interface ObservedBank {
+  readonly contentDigest: string;
+  readonly bundleGeneration: string;
+  readonly policyRevision: number;
+  readonly identityRevision: number;
+  readonly programDigest: string;
+  readonly addressDigests: Readonly<Record<AddressMapName, string>>;
+  readonly shadowAddressDigests: Readonly<Record<AddressMapName, string>>;
+  readonly endpoints: readonly ObservedEndpoint[];
+}
+
+export interface ObservedState {
+  /** The kernel's generation; its lowest bit names the bank in force. */
+  readonly generation: bigint;
+  readonly banks: readonly [ObservedBank, ObservedBank];
+  readonly links: readonly ObservedLinks[];
+  /** Digests of pinned policy and address maps. */
+  readonly pinnedPolicies: ReadonlySet<string>;
+  readonly pinnedAddresses: ReadonlySet<string>;
+  /** Hex of service keys. */
+  readonly services: ReadonlySet<string>;
+  readonly shadowOn: boolean;
+}
+
+export interface DesiredBank {
+  readonly contentDigest: string;
+  readonly bundleGeneration: string;
+  readonly policyRevision: number;
+  readonly identityRevision: number;
+  readonly programDigest: string;
+  readonly image: MapImage;
+  /** Endpoint slot → interface index now; 0 or missing: the interface does not exist. */
+  readonly interfaces: ReadonlyMap<number, number>;
+}
+
+export interface BankRow {
+  readonly slot: number;
+  /** Absent: the row is cleared. */
+  readonly endpoint?: EndpointImage;
+}
+
+export type Action =
+  | { readonly kind: 'create-policy'; readonly digest: string; readonly set: 'live' | 'shadow' }
+  | { readonly kind: 'create-addresses'; readonly map: AddressMapName; readonly digest: string; readonly set: 'live' | 'shadow' }
+  | { readonly kind: 'add-services'; readonly keys: readonly Uint8Array[] }
+  /** Nothing reads the bank any more, and a half-written one will be recognised as such. */
+  | { readonly kind: 'open-bank'; readonly bank: number }
+  | { readonly kind: 'fill-bank'; readonly bank: number; readonly rows: readonly BankRow[] }
+  | { readonly kind: 'set-addresses'; readonly bank: number; readonly map: AddressMapName; readonly digest: string; readonly set: 'live' | 'shadow' }
+  | { readonly kind: 'write-bank-state'; readonly bank: number; readonly generation: bigint }
+  | { readonly kind: 'swap-programs'; readonly slots: readonly number[] }
+  | { readonly kind: 'activate'; readonly generation: bigint; readonly shadow: boolean }
+  | { readonly kind: 'detach'; readonly slot: number }
+  | { readonly kind: 'attach'; readonly endpoint: EndpointImage; readonly ifindex: number }
+  | { readonly kind: 'remove-services'; readonly keys: readonly string[] }
+  | { readonly kind: 'collect'; readonly policies: readonly string[]; readonly addresses: readonly string[] };
+
+function bankOf(generation: bigint): 0 | 1 {
+  return (generation & 1n) === 1n ? 1 : 0;
+}
+
+function sameRow(observed: ObservedEndpoint | undefined, desired: EndpointImage | undefined): boolean {
+  return observed?.key === desired?.key && observed?.policyDigest === desired?.policyDigest && observed?.shadowDigest === desired?.shadowDigest;
+}
+
+function changedRows(observed: readonly ObservedEndpoint[], desired: readonly EndpointImage[]): BankRow[] {
+  const before = new Map(observed.map((endpoint) => [endpoint.slot, endpoint]));
+  const after = new Map(desired.map((endpoint) => [endpoint.slot, endpoint]));
+  const changed = [...new Set([...before.keys(), ...after.keys()])].filter((slot) => !sameRow(before.get(slot), after.get(slot)));
+  return changed
+    .sort((a, b) => a - b)
+    .map((slot) => {
+      const endpoint = after.get(slot);
+      return endpoint ? { slot, endpoint } : { slot };
+    });
+}
+
+function sameAddresses(bank: Readonly<Record<AddressMapName, string>>, image: PolicySetImage | undefined): boolean {
+  return ADDRESS_MAP_NAMES.every((map) => bank[map] === (image?.addresses[map].digest ?? ''));
+}
+
+/** The bank in force says already what is desired. */
+function inForce(bank: ObservedBank, desired: DesiredBank): boolean {
+  return (
+    bank.contentDigest === desired.contentDigest &&
+    bank.bundleGeneration === desired.bundleGeneration &&
+    bank.policyRevision === desired.policyRevision &&
+    bank.identityRevision === desired.identityRevision &&
+    bank.programDigest === desired.programDigest &&
+    changedRows(bank.endpoints, desired.image.endpoints).length === 0 &&
+    sameAddresses(bank.addressDigests, desired.image.live) &&
+    sameAddresses(bank.shadowAddressDigests, desired.image.shadow)
+  );
+}
+
+function bankActions(observed: ObservedState, desired: DesiredBank): { before: Action[]; activate: Action[]; collect: Action[] } {
+  const generation = observed.generation + 1n;
+  const bank = bankOf(generation);
+  const target = observed.banks[bank];
+  const sets = [['live', desired.image.live, target.addressDigests], ['shadow', desired.image.shadow, target.shadowAddressDigests]] as const;
+  const before: Action[] = [{ kind: 'open-bank', bank }];
+  const keepPolicies = new Set<string>();
+  const keepAddresses = new Set<string>();
+  for (const [set, image, present] of sets) {
+    for (const digest of image?.policies.keys() ?? []) {
+      if (!observed.pinnedPolicies.has(digest) && !keepPolicies.has(digest)) before.push({ kind: 'create-policy', digest, set });
+      keepPolicies.add(digest);
+    }
+    for (const map of ADDRESS_MAP_NAMES) {
+      const digest = image?.addresses[map].digest;
+      if (digest === undefined) continue;
+      const pin = `${map}-${digest}`;
+      if (!observed.pinnedAddresses.has(pin) && !keepAddresses.has(pin)) before.push({ kind: 'create-addresses', map, digest, set });
+      keepAddresses.add(pin);
+      if (present[map] !== digest) before.push({ kind: 'set-addresses', bank, map, digest, set });
+    }
+  }
+  const rows = changedRows(target.endpoints, desired.image.endpoints);
+  if (rows.length > 0) before.push({ kind: 'fill-bank', bank, rows });
+  before.push({ kind: 'write-bank-state', bank, generation });
+
+  const current = observed.banks[bankOf(observed.generation)];
+  for (const endpoint of current.endpoints) {
+    if (endpoint.policyDigest) keepPolicies.add(endpoint.policyDigest);
+    if (endpoint.shadowDigest) keepPolicies.add(endpoint.shadowDigest);
+  }
+  for (const map of ADDRESS_MAP_NAMES) {
+    keepAddresses.add(`${map}-${current.addressDigests[map]}`);
+    keepAddresses.add(`${map}-${current.shadowAddressDigests[map]}`);
+  }
+  const policies = [...observed.pinnedPolicies].filter((digest) => !keepPolicies.has(digest));
+  const addresses = [...observed.pinnedAddresses].filter((pin) => !keepAddresses.has(pin));
+  return {
+    before,
+    activate: [{ kind: 'activate', generation, shadow: desired.image.shadow !== undefined }],
+    collect: policies.length + addresses.length > 0 ? [{ kind: 'collect', policies, addresses }] : [],
+  };
+}
+
+function linkActions(observed: ObservedState, desired: DesiredBank): { swap: Action[]; detach: Action[]; attach: Action[] } {
+  const wanted = new Map(desired.image.endpoints.map((endpoint) => [endpoint.slot, endpoint]));
+  const keys = new Map(observed.banks[bankOf(observed.generation)].endpoints.map((endpoint) => [endpoint.slot, endpoint.key]));
+  const swap: number[] = [];
+  const detach: Action[] = [];
+  const kept = new Set<number>();
+  for (const link of observed.links) {
+    const endpoint = wanted.get(link.slot);
+    const ifindex = desired.interfaces.get(link.slot) ?? 0;
+    const stays =
+      endpoint !== undefined && keys.get(link.slot) === endpoint.key && ifindex !== 0 && link.ingressIfindex === ifindex && link.egressIfindex === ifindex;
+    if (!stays) {
+      detach.push({ kind: 'detach', slot: link.slot });
+      continue;
+    }
+    kept.add(link.slot);
+    if (!link.currentPrograms) swap.push(link.slot);
+  }
+  const attach = desired.image.endpoints
+    .filter((endpoint) => !kept.has(endpoint.slot) && (desired.interfaces.get(endpoint.slot) ?? 0) !== 0)
+    .map((endpoint): Action => ({ kind: 'attach', endpoint, ifindex: desired.interfaces.get(endpoint.slot) ?? 0 }));
+  return { swap: swap.length > 0 ? [{ kind: 'swap-programs', slots: swap }] : [], detach, attach };
+}
+
+/**
+ * The order is what makes the change safe: everything new lies in the bank that is not in force, programs are replaced
+ * in their links, then one write puts the bank in force for every endpoint at once; endpoints come and go around it.
+ * An empty plan: the kernel is as desired.
+ */
+export function plan(observed: ObservedState, desired: DesiredBank): readonly Action[] {
+  const wantedServices = new Map(desired.image.services.map((key) => [hex(key), key]));
+  const newServices = [...wantedServices].filter(([key]) => !observed.services.has(key)).map(([, key]) => key);
+  const oldServices = [...observed.services].filter((key) => !wantedServices.has(key));
+  const links = linkActions(observed, desired);
+  const settled = inForce(observed.banks[bankOf(observed.generation)], desired) && observed.shadowOn === (desired.image.shadow !== undefined);
+  const bank = settled ? { before: [], activate: [], collect: [] } : bankActions(observed, desired);
+  return [
+    ...(newServices.length > 0 ? [{ kind: 'add-services', keys: newServices } satisfies Action] : []),
+    ...bank.before,
+    ...links.swap,
+    ...links.detach,
+    ...bank.activate,
+    ...links.attach,
+    ...(oldServices.length > 0 ? [{ kind: 'remove-services', keys: oldServices } satisfies Action] : []),
+    ...bank.collect,
+  ];
+}
