@@ -34,5 +34,6 @@ export function wantedRuleId(policyKey: string, direction: Direction, rule: Omit
 
 /** The number of a default deny: a hash of the policies that isolate the endpoint in that direction. */
 export function wantedDefaultDenyId(direction: Direction, isolatingPolicyKeys: readonly string[]): number {
-  return hash32(`default-deny|${direction}|${isolatingPolicyKeys.toSorted().join('|')}`);
+  const hashes = isolatingPolicyKeys.map(hash32).sort((a, b) => a - b);
+  return hash32(`default-deny|${direction}|${hashes.join('|')}`);
 }

@@ -29,13 +29,15 @@ export interface SubjectRules {
   readonly denies: readonly CompiledRule[];
   readonly allows: readonly CompiledRule[];
   readonly baseline: readonly CompiledRule[];
-  /** Blocks that isolate it. */
-  readonly isolating: readonly { readonly policy: PolicyDocument; readonly block: PolicyBlock }[];
+  /** Blocks that isolate it, in key order of their policies. */
+  readonly isolating: readonly { readonly key: string; readonly reference: PolicyReference }[];
 }
 
 interface CompiledBlock {
   readonly policy: PolicyDocument;
   readonly block: PolicyBlock;
+  readonly key: string;
+  readonly reference: PolicyReference;
   readonly selects: (labels: LabelView) => boolean;
   rules?: readonly CompiledRule[];
 }
@@ -70,7 +72,7 @@ export class CompiledPolicies {
   }
 
   private compileBlock(policy: PolicyDocument, block: PolicyBlock): CompiledBlock {
-    return { policy, block, selects: this.peers.selector(block.subject.selector) };
+    return { policy, block, key: policyKey(policy), reference: blockReference(policy, block), selects: this.peers.selector(block.subject.selector) };
   }
 
   private collect(labels: LabelView, direction: Direction, kind: 'endpoints' | 'nodes'): SubjectRules {
@@ -109,7 +111,11 @@ export class CompiledPolicies {
 
 /** Lower numbers first; equal ones in key order, which is stable but means nothing (rule 21). */
 function byPriority(a: CompiledBlock, b: CompiledBlock): number {
-  return a.block.priority - b.block.priority || (policyKey(a.policy) < policyKey(b.policy) ? -1 : 1) || a.block.spec - b.block.spec;
+  return a.block.priority - b.block.priority || compareText(a.key, b.key) || a.block.spec - b.block.spec;
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** Blocks by the one namespace they can select, so that an endpoint is not compared with every policy of the cluster. */

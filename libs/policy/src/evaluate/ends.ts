@@ -208,12 +208,13 @@ export class ClusterIndex {
     if (known !== undefined) return known;
     const identity = this.identities.get(id);
     const labels: Labels = identity?.labels ?? (id === RESERVED_IDENTITY.init ? { 'reserved:init': '' } : {});
-    const view = this.view(labels);
+    // An identity is a set of labels of its own, so comparing contents would find nothing to share.
+    const view = new LabelView(labels, this.viewCount++);
     this.identityViews.set(id, view);
     return view;
   }
 
-  /** One view per label set, so that memo tables stay small. */
+  /** One view per label set that is made up here, so that memo tables stay small. */
   private readonly viewsByContent = new Map<string, LabelView>();
 
   private view(labels: Labels): LabelView {

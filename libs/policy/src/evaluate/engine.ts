@@ -5,9 +5,8 @@ import type { PolicyMode, PolicyDocument } from '../ir.ts';
 import type { PolicySet } from '../policy-set.ts';
 import type { Direction, EntryVerdict } from '../resolution.ts';
 import { wantedDefaultDenyId } from '../rule-id.ts';
-import { policyKey } from '../ir.ts';
 import type { DirectionVerdict, FlowQuery, FlowVerdict, Verdict, VerdictReason } from '../verdict.ts';
-import { blockReference, CompiledPolicies, referenceOf, type CompiledClause, type CompiledRule, type SubjectRules } from './compiled-policies.ts';
+import { CompiledPolicies, referenceOf, type CompiledClause, type CompiledRule, type SubjectRules } from './compiled-policies.ts';
 import { ClusterIndex, type End } from './ends.ts';
 import { isOwnNode } from './peer-match.ts';
 
@@ -163,9 +162,14 @@ function decideContent(matched: readonly MatchedAllow[], directed: DirectedFlow)
 
 /** The clauses of the rule whose ports match, when a peer matches too; undefined when the rule does not match. */
 function matchingClauses(compiled: CompiledRule, { subject, peer, destination, flow }: DirectedFlow): readonly CompiledClause[] | undefined {
-  const clauses = compiled.clauses.filter(({ ports }) => ports.some((test) => test(flow, destination)));
-  if (clauses.length === 0) return undefined;
-  return compiled.peers.some((test) => test(peer, subject.node)) ? clauses : undefined;
+  // Ports first: they are cheap and most rules are about other ones. Lists are made only for rules that match.
+  if (!compiled.clauses.some((clause) => clauseMatches(clause, flow, destination))) return undefined;
+  if (!compiled.peers.some((test) => test(peer, subject.node))) return undefined;
+  return compiled.clauses.length === 1 ? compiled.clauses : compiled.clauses.filter((clause) => clauseMatches(clause, flow, destination));
+}
+
+function clauseMatches({ ports }: CompiledClause, flow: FlowQuery, destination: End): boolean {
+  return ports.some((test) => test(flow, destination));
 }
 
 function plain(direction: Direction, verdict: EntryVerdict & FlowVerdict, reason: VerdictReason): DirectionVerdict {
@@ -185,12 +189,23 @@ function byRules(direction: Direction, verdict: 'allow' | 'deny', rules: readonl
   };
 }
 
-function defaultDeny(direction: Direction, { isolating }: SubjectRules): DirectionVerdict {
+/** One answer per endpoint and direction: where many policies isolate, naming them all takes longer than deciding. */
+const defaultDenies = new WeakMap<SubjectRules, DirectionVerdict>();
+
+function defaultDeny(direction: Direction, rules: SubjectRules): DirectionVerdict {
+  const known = defaultDenies.get(rules);
+  if (known !== undefined) return known;
+  const verdict = describeDefaultDeny(direction, rules);
+  defaultDenies.set(rules, verdict);
+  return verdict;
+}
+
+function describeDefaultDeny(direction: Direction, { isolating }: SubjectRules): DirectionVerdict {
   if (isolating.length === 0) return plain(direction, 'deny', 'isolated-without-policy');
-  const unique = new Map(isolating.map((entry) => [policyKey(entry.policy), entry]));
+  const unique = new Map(isolating.map(({ key, reference }) => [key, reference]));
   return {
     ...plain(direction, 'deny', 'default-deny'),
-    policies: [...unique.values()].map(({ policy, block }) => blockReference(policy, block)),
+    policies: [...unique.values()],
     ruleId: wantedDefaultDenyId(direction, [...unique.keys()]),
   };
 }

@@ -57,7 +57,7 @@ function explainDirection(engine: PolicyEngine, directed: DirectedFlow, verdict:
 function selecting(rules: SubjectRules): PolicyReference[] {
   const blocks = [
     ...[...rules.admin, ...rules.denies, ...rules.allows, ...rules.baseline].map(({ policy, block }) => blockReference(policy, block)),
-    ...rules.isolating.map(({ policy, block }) => blockReference(policy, block)),
+    ...rules.isolating.map(({ reference }) => reference),
   ];
   return [...new Map(blocks.map((reference) => [describeReference(reference), reference])).values()];
 }
