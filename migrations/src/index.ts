@@ -4,13 +4,14 @@ import { enrollment } from './steps/0010-enrollment.ts';
 import { identities } from './steps/0011-identities.ts';
 import { bundles } from './steps/0012-bundles.ts';
 import { rollouts } from './steps/0013-rollouts.ts';
+import { queue } from './steps/0014-queue.ts';
 import { flows } from './steps/0020-flows.ts';
 
 /**
  * In order. To add a step: write `steps/<number>-<name>.ts` that exports a `Step`, and put it here by its number.
  * Numbers are explicit, so that two steps with one number meet in a merge conflict.
  */
-export const MIGRATIONS: readonly Step[] = [foundation, enrollment, identities, bundles, rollouts, flows];
+export const MIGRATIONS: readonly Step[] = [foundation, enrollment, identities, bundles, rollouts, queue, flows];
 
 export { migrateDown, migrateUp } from './migrate.ts';
 export type { SqlRunner, Step } from './step.ts';
