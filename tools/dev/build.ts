@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs';
+import type { SpawnOptions } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkout, must } from './command.ts';
 import { kernelSupport } from './kernel-support.ts';
-import { say } from './say.ts';
 import { ensureSystemPackages } from './system-packages.ts';
 
 /** What a build brought. */
@@ -21,13 +21,18 @@ export async function build(): Promise<Built> {
   await must('The TypeScript build', process.execPath, [join(checkout, 'node_modules/typescript7/bin/tsc'), '-b', '.']);
   const packages = await ensureSystemPackages();
   if (!packages) return { kernel: { usable: false, reason: 'the packages named above are missing' } };
-  for (const [what, folder] of [
-    ['The build of the eBPF programs', 'bpf'],
-    ['The build of the kernel addon', 'libs/kernel/native'],
-  ] as const) {
-    if (existsSync(join(checkout, folder, 'Makefile'))) {
-      await must(what, 'make', ['--silent', '-C', folder, `NODE=${process.execPath}`], { stdio: ['ignore', 2, 2] });
-    } else say(`${folder} has no Makefile yet: skipped`);
+  const quiet: SpawnOptions = { stdio: ['ignore', 2, 2] };
+  await must('The build of the eBPF programs', 'make', ['--silent', '-C', 'bpf'], quiet);
+  if (isOlder('libs/kernel/build/palisade_kernel.node', 'libs/kernel/native')) {
+    await must('The build of the kernel addon', 'sh', ['libs/kernel/native/build.sh'], quiet);
   }
   return { kernel: kernelSupport() };
+}
+
+/** Whether a built file is missing or older than any file of a folder of sources. */
+function isOlder(built: string, sources: string): boolean {
+  const file = join(checkout, built);
+  if (!existsSync(file)) return true;
+  const { mtimeMs } = statSync(file);
+  return readdirSync(join(checkout, sources)).some((name) => statSync(join(checkout, sources, name)).mtimeMs > mtimeMs);
 }
