@@ -69,7 +69,8 @@ export class PolicyEngine {
 
   private judge(directed: DirectedFlow): DirectionVerdict {
     const enforced = this.decide(this.enforced, directed);
-    if (enforced.verdict !== 'allow' || this.observed === undefined) return enforced;
+    // Content rules in force stay in force: a policy on trial must not open them.
+    if (enforced.verdict !== 'allow' || enforced.connection === 'l7' || this.observed === undefined) return enforced;
     const observed = this.decide(this.observed, directed);
     if (observed.verdict === 'allow') return enforced;
     // A drop that a policy on trial would cause passes and is reported; its content rules are not applied.
@@ -105,7 +106,7 @@ export function combine(egress: DirectionVerdict, ingress: DirectionVerdict): Ve
 
 function isSameEnd(a: End, b: End): boolean {
   if (a.kind === 'workload') return b.kind === 'workload' && a.workload?.key === b.workload?.key;
-  return a.kind === 'node' && isOwnNode(a, b.node);
+  return a.kind === 'node' && b.kind === 'node' && isOwnNode(a, b.node);
 }
 
 /** Admin and baseline tiers: the first match decides; `pass` leaves the tier (rules 21, 22). Undefined: no opinion. */
