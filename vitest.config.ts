@@ -42,6 +42,16 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      {
+        // The whole system, as built: `./dev build` first.
+        ...source,
+        test: {
+          name: 'e2e',
+          include: process.env['PALISADE_TEST_KERNEL'] === '0' ? [] : ['e2e/**/*.e2e.test.ts'],
+          fileParallelism: false,
+          testTimeout: 300_000,
+        },
+      },
     ],
   },
 });

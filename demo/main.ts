@@ -1,6 +1,6 @@
 /** `npm run demo`: the demo headless, on a stack of its own that begins empty. See --help. */
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkout } from '../tools/dev/command.ts';
 import { kernelSupport, skippedKernelSentence } from '../tools/dev/kernel-support.ts';
@@ -14,9 +14,10 @@ const usage = `Usage: npm run demo [-- --json] [--hold]
 
   --json   ends with one line: {"steps":[{"id","ok","evidence"}],"ok"}
   --hold   stops after "enforce", prints addresses to try, and stays up until Ctrl-C
+  --state  folder for its state instead of .state/demo; emptied first
 `;
 
-const { values } = parseArgs({ options: { json: { type: 'boolean' }, hold: { type: 'boolean' }, help: { type: 'boolean' } } });
+const { values } = parseArgs({ options: { json: { type: 'boolean' }, hold: { type: 'boolean' }, state: { type: 'string' }, help: { type: 'boolean' } } });
 // With --json, standard output has nothing but the line at its end.
 const tell = (line: string): void => void (values.json === true ? process.stderr : process.stdout).write(`${line}\n`);
 
@@ -32,7 +33,7 @@ async function main(): Promise<number> {
     if (values.json === true) process.stdout.write(`${JSON.stringify({ steps: [], ok: false, error })}\n`);
     return 1;
   }
-  const stateDir = join(checkout, '.state/demo');
+  const stateDir = resolve(values.state ?? join(checkout, '.state/demo'));
   if (lockHolder(stateDir) === undefined) rmSync(stateDir, { recursive: true, force: true });
   const ended = untilAskedToEnd();
   const stack = await startStack({ stateDir, withCluster: true, tell });
