@@ -1,0 +1,184 @@
+import {
+  DROP_REASON,
+  FLOW_DIRECTION,
+  FLOW_EVENT,
+  parseLabelSelector,
+  parsePrefix,
+  VERDICT,
+  type FlowEndFilter,
+  type FlowFilter,
+  type FlowPolicyFilter,
+  type FlowSelection,
+} from '@palisade/flow';
+import { PROTOCOL_NUMBER, type Protocol } from '@palisade/policy';
+import { isDomainError } from '@palisade/errors';
+import { z } from 'zod';
+import { instantUs } from './instant.ts';
+
+const MAX_VALUES = 50;
+
+/** One value, a comma-separated list, or the parameter repeated: alternatives. */
+function list<Value>(item: z.ZodType<Value, string>) {
+  return z
+    .union([z.string(), z.array(z.string())])
+    .transform((given) => (typeof given === 'string' ? [given] : given).flatMap((text) => text.split(',')).map((text) => text.trim()))
+    .pipe(z.array(item).min(1).max(MAX_VALUES))
+    .optional();
+}
+
+const name = z.string().min(1).max(256);
+const names = <Name extends string>(numbers: Readonly<Record<Name, number>>) => list(z.enum(Object.keys(numbers) as [Name, ...Name[]]));
+const wholeNumber = (max: number) => z.string().regex(/^\d{1,10}$/, 'is no whole number').transform(Number).pipe(z.number().max(max));
+
+/** Runs a parser of the flow room and reports what it says as a fault of this parameter. */
+function parsed<Value>(parse: (text: string) => Value) {
+  return z.string().max(1024).transform((text, context): Value => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!isDomainError(error)) throw error;
+      context.addIssue({ code: 'custom', message: error.message });
+      return z.NEVER;
+    }
+  });
+}
+
+/** Selectors hold commas themselves: alternatives only by repeating the parameter. */
+const labels = z
+  .union([z.string(), z.array(z.string())])
+  .transform((given) => (typeof given === 'string' ? [given] : given))
+  .pipe(z.array(parsed((text) => parseLabelSelector(text))).max(MAX_VALUES))
+  .optional();
+
+const protocol = z.string().transform((text, context): number => {
+  const known = Object.entries(PROTOCOL_NUMBER).find(([key]) => key.toLowerCase() === text.toLowerCase());
+  if (known !== undefined) return known[1];
+  if (/^\d{1,3}$/.test(text) && Number(text) < 256) return Number(text);
+  context.addIssue({ code: 'custom', message: `is no protocol: use ${Object.keys(PROTOCOL_NUMBER).join(', ')} or an IANA number` });
+  return z.NEVER;
+});
+
+/** `name`, `namespace/name` or `Kind/namespace/name` (`Kind//name` for a cluster-wide policy). */
+const policy = z.string().max(600).transform((text): Omit<FlowPolicyFilter, 'rule'> => {
+  const parts = text.split('/');
+  const [policyName = '', namespace, kind] = parts.toReversed();
+  return { name: policyName, ...(namespace === undefined || namespace === '' ? {} : { namespace }), ...(kind === undefined ? {} : { kind }) };
+});
+
+/** `3`, `egress/3`, `default-deny` or `ingress/default-deny`. */
+const rule = z.string().regex(/^((ingress|egress)\/)?(\d{1,5}|default-deny)$/, 'is no rule: use 3, egress/3 or default-deny').transform((text): Pick<FlowPolicyFilter, 'rule' | 'direction'> => {
+  const [last = '', direction] = text.split('/').toReversed();
+  return { rule: last === 'default-deny' ? last : Number(last), ...(direction === 'ingress' || direction === 'egress' ? { direction } : {}) };
+});
+
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true').optional();
+
+const endFields = {
+  namespace: list(name),
+  workload: list(name),
+  label: labels,
+  identity: list(wholeNumber(2 ** 32 - 1)),
+  ip: list(parsed((text) => parsePrefix(text))),
+  port: list(wholeNumber(65_535)),
+  dnsName: list(name),
+};
+type EndField = keyof typeof endFields;
+
+function prefixed<Prefix extends string>(prefix: Prefix) {
+  type Prefixed = { [Field in EndField as `${Prefix}${Capitalize<Field>}`]: (typeof endFields)[Field] };
+  return Object.fromEntries(Object.entries(endFields).map(([field, schema]) => [`${prefix}${field.charAt(0).toUpperCase()}${field.slice(1)}`, schema])) as unknown as Prefixed;
+}
+
+const filterFields = {
+  ...endFields,
+  ...prefixed('source'),
+  ...prefixed('destination'),
+  verdict: names(VERDICT),
+  direction: names(FLOW_DIRECTION),
+  event: names(FLOW_EVENT),
+  dropReason: names(DROP_REASON),
+  protocol: list(protocol),
+  reply: flag,
+  node: list(name),
+  policy: list(policy),
+  rule: list(rule),
+  process: list(name),
+  shadowDiffers: flag,
+  httpMethod: list(name),
+  httpPath: list(name),
+  httpStatus: list(z.string().regex(/^([1-5]\d{2}|[1-5]\d?\+)$/, 'is no status: use 404 or 5+')),
+  dnsQuery: list(name),
+};
+
+/** Parameters that choose flows; everywhere `*` stands for any run of characters in names. Different parameters must all hold. */
+export const flowFilterQuery = z.object(filterFields);
+export type FlowFilterQuery = z.output<typeof flowFilterQuery>;
+
+/** When: RFC 3339, or a duration back from now such as `15m`, `6h`, `7d`. */
+const instant = parsed((text) => instantUs(text, Date.now() * 1000)).optional();
+export const flowWindowQuery = z.object({ since: instant, until: instant });
+
+export const listFlowsQuery = z.object({
+  ...filterFields,
+  ...flowWindowQuery.shape,
+  order: z.enum(['newest', 'oldest']).default('newest'),
+  limit: wholeNumber(1000).pipe(z.number().min(1)).default(100),
+  cursor: z.string().max(2048).optional(),
+}).strict();
+export type ListFlowsQuery = z.output<typeof listFlowsQuery>;
+
+type EndValues = { [Field in EndField]?: z.output<(typeof endFields)[Field]> };
+
+function endFilter(values: EndValues): FlowEndFilter | undefined {
+  const filter: FlowEndFilter = {
+    ...(values.namespace && { namespaces: values.namespace }),
+    ...(values.workload && { workloads: values.workload }),
+    ...(values.label && { labels: values.label }),
+    ...(values.identity && { identities: values.identity }),
+    ...(values.ip && { prefixes: values.ip }),
+    ...(values.port && { ports: values.port }),
+    ...(values.dnsName && { dnsNames: values.dnsName }),
+  };
+  return Object.keys(filter).length === 0 ? undefined : filter;
+}
+
+function policyFilters({ policy: policies, rule: rules }: FlowFilterQuery): readonly FlowPolicyFilter[] | undefined {
+  if (policies === undefined) return undefined;
+  return rules === undefined ? policies : policies.flatMap((one) => rules.map((of) => ({ ...one, ...of })));
+}
+
+function ends(query: FlowFilterQuery): Pick<FlowFilter, 'source' | 'destination' | 'either'> {
+  const either = endFilter(query);
+  const source = endFilter({
+    namespace: query.sourceNamespace, workload: query.sourceWorkload, label: query.sourceLabel, identity: query.sourceIdentity,
+    ip: query.sourceIp, port: query.sourcePort, dnsName: query.sourceDnsName,
+  });
+  const destination = endFilter({
+    namespace: query.destinationNamespace, workload: query.destinationWorkload, label: query.destinationLabel, identity: query.destinationIdentity,
+    ip: query.destinationIp, port: query.destinationPort, dnsName: query.destinationDnsName,
+  });
+  return { ...(either && { either }), ...(source && { source }), ...(destination && { destination }) };
+}
+
+/** The selection that the parameters ask for. */
+export function selectionOf(query: FlowFilterQuery): FlowSelection {
+  const policies = policyFilters(query);
+  const filter: FlowFilter = {
+    ...ends(query),
+    ...(query.verdict && { verdicts: query.verdict }),
+    ...(query.direction && { directions: query.direction }),
+    ...(query.event && { events: query.event }),
+    ...(query.dropReason && { dropReasons: query.dropReason }),
+    ...(query.protocol && { protocols: query.protocol }),
+    ...(query.reply !== undefined && { reply: query.reply }),
+    ...(query.node && { observers: query.node }),
+    ...(policies && { policies }),
+    ...(query.process && { processes: query.process }),
+    ...(query.shadowDiffers !== undefined && { shadowDiffers: query.shadowDiffers }),
+    ...(query.httpMethod && { httpMethods: query.httpMethod }),
+    ...(query.httpPath && { httpPaths: query.httpPath }),
+    ...(query.httpStatus && { httpStatuses: query.httpStatus }),
+    ...(query.dnsQuery && { dnsQueries: query.dnsQuery }),
+  };
+  return { allow: Object.keys(filter).length === 0 ? [] : [filter], deny: [] };
+}

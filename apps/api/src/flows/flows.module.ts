@@ -1,0 +1,41 @@
+import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { ReadClusters, ReadFlows } from '@palisade/control';
+import { PostgresFlowReader } from '@palisade/flow-store';
+import { clusterRepositories, createUnitOfWork } from '@palisade/store';
+import pg from 'pg';
+import { API_CONFIG } from '../application-parts.ts';
+import type { ApiConfig } from '../config.ts';
+import { provideUseCase } from '../database/provide-use-case.ts';
+import { FlowsController } from './flows.controller.ts';
+
+/** Connections that only flow queries use: a slow one must not hold up the rest of the API. */
+const FLOW_POOL = Symbol('flow query connections');
+const CONNECTIONS = 4;
+
+function openPool(config: ApiConfig): pg.Pool {
+  const pool = new pg.Pool({ connectionString: config.DATABASE_URL, max: CONNECTIONS, connectionTimeoutMillis: 5_000, application_name: 'palisade-api-flows' });
+  // An idle connection that the server closes is replaced when it is needed.
+  pool.on('error', () => undefined);
+  return pool;
+}
+
+@Module({
+  controllers: [FlowsController],
+  providers: [
+    { provide: FLOW_POOL, inject: [API_CONFIG], useFactory: openPool },
+    { provide: ReadFlows, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new ReadFlows({ flows: new PostgresFlowReader(pool) }) },
+    provideUseCase(ReadClusters, (source) => new ReadClusters({ unitOfWork: createUnitOfWork(source, clusterRepositories) })),
+  ],
+  exports: [ReadFlows],
+})
+export class FlowsModule implements OnApplicationShutdown {
+  readonly #pool: pg.Pool;
+
+  constructor(@Inject(FLOW_POOL) pool: pg.Pool) {
+    this.#pool = pool;
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.#pool.end();
+  }
+}
