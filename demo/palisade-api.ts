@@ -68,7 +68,7 @@ export interface FlowView {
 
 interface PageView<T> {
   readonly items: readonly T[];
-  readonly nextCursor: string | null;
+  readonly next?: string;
 }
 
 const DEADLINE_MS = 15_000;
@@ -147,13 +147,13 @@ export class PalisadeApi {
 
   async #all<T>(path: string): Promise<readonly T[]> {
     const items: T[] = [];
-    let cursor: string | null = null;
+    let cursor: string | undefined;
     do {
-      const query: string = cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`;
+      const query: string = cursor === undefined ? '' : `?cursor=${encodeURIComponent(cursor)}`;
       const page: PageView<T> = await this.#send<PageView<T>>('GET', `${path}${query}`);
       items.push(...page.items);
-      cursor = page.nextCursor;
-    } while (cursor !== null);
+      cursor = page.next;
+    } while (cursor !== undefined);
     return items;
   }
 

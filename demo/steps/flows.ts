@@ -16,7 +16,6 @@ export interface FlowSample {
 }
 
 const DEADLINE_MS = 45_000;
-const PAGE = 500;
 
 /**
  * Waits until the API knows, for every pair of workloads that talk, a flow
@@ -33,34 +32,35 @@ export async function expectFlows(
   await waitFor(
     'a flow of every pair of workloads',
     async () => {
-      for (const verdict of new Set([...pairs.values()].map((stream) => wanted(stream).verdict))) {
-        const flows = await demo.api.flows(demo.cluster.id, { verdict, since: since.toISOString(), limit: String(PAGE) });
-        for (const [pair, stream] of pairs) {
-          const flow = flows.find((candidate) => shows(candidate, stream) && wanted(stream).verdict === candidate.verdict && (!wanted(stream).decided || candidate.policies.length > 0));
-          if (flow !== undefined && !found.has(pair)) found.set(pair, sample(pair, flow));
-        }
+      for (const [pair, stream] of pairs) {
+        if (found.has(pair)) continue;
+        const flow = await flowOf(demo, since, stream, wanted(stream));
+        if (flow !== undefined) found.set(pair, sample(pair, flow));
       }
       return found.size === pairs.size;
     },
     {
       withinMs: DEADLINE_MS,
-      everyMs: 500,
+      everyMs: 1000,
       otherwise: () => `Missing: ${[...pairs].filter(([pair]) => !found.has(pair)).map(([pair, stream]) => `${pair} ${wanted(stream).verdict}`).join(', ')}`,
     },
   );
   return [...found.values()];
 }
 
-function shows(flow: FlowView, stream: DemoStream): boolean {
-  return (
-    !flow.isReply &&
-    flow.source.namespace === WORKLOAD_NAMESPACE &&
-    flow.source.workload === stream.from &&
-    flow.destination.workload === stream.to &&
-    flow.destination.port === stream.port &&
-    flow.source.identity > 0 &&
-    flow.destination.identity > 0
-  );
+/** A flow of one stream with both ends known and the wanted verdict, decided by a policy where that is asked. */
+async function flowOf(demo: DemoCluster, since: Date, stream: DemoStream, { verdict, decided }: { readonly verdict: string; readonly decided: boolean }): Promise<FlowView | undefined> {
+  const flows = await demo.api.flows(demo.cluster.id, {
+    verdict,
+    since: since.toISOString(),
+    sourceNamespace: WORKLOAD_NAMESPACE,
+    sourceWorkload: stream.from,
+    destinationWorkload: stream.to,
+    destinationPort: String(stream.port),
+    reply: 'false',
+    limit: '20',
+  });
+  return flows.find(({ source, destination, policies }) => source.identity > 0 && destination.identity > 0 && (!decided || policies.length > 0));
 }
 
 function sample(stream: string, flow: FlowView): FlowSample {
