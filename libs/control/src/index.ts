@@ -15,6 +15,7 @@ export { UpdateCluster, type UpdateClusterInput } from './clusters/update-cluste
 export type { Page, PageRequest } from './page.ts';
 export { ApplyPolicies, type AppliedPolicies, type ApplyPoliciesInput, type PolicyChange, type PolicyParser } from './policies/apply-policies.ts';
 export { AskVerdict, type AskVerdictInput, type ClusterFactsSource, type VerdictAnswer, type VerdictRepositories } from './policies/ask-verdict.ts';
+export { parsePolicyText } from './policies/parse-policy-text.ts';
 export type { Policy, PolicyFilter, PolicyRepositories, PolicyRepository, PolicyRevision, PolicyVersion } from './policies/policy.ts';
 export { policyDigest, policySetDigest } from './policies/policy-digest.ts';
 export { ReadPolicies } from './policies/read-policies.ts';

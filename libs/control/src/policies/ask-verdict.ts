@@ -1,4 +1,4 @@
-import { createPolicySet, PolicyEngine, type ClusterFacts, type FlowQuery, type Verdict } from '@palisade/policy';
+import { createPolicySet, explain, PolicyEngine, type ClusterFacts, type Explanation, type FlowQuery } from '@palisade/policy';
 import type { TenantContext } from '@palisade/tenancy';
 import { reachCluster } from '../clusters/reach-cluster.ts';
 import type { UnitOfWork } from '../unit-of-work.ts';
@@ -23,7 +23,7 @@ export interface AskVerdictInput {
 export interface VerdictAnswer {
   readonly policyRevision: number;
   readonly identityRevision: number;
-  readonly verdict: Verdict;
+  readonly explanation: Explanation;
 }
 
 /**
@@ -45,7 +45,6 @@ export class AskVerdict {
       const known = await source.factsOf({ id: cluster.id, name: cluster.name, hostFirewall: cluster.settings.hostFirewall });
       return { set: createPolicySet(documents), facts: known, policyRevision: revision };
     });
-    const verdict = new PolicyEngine(set, facts).verdict(input.flow);
-    return { policyRevision, identityRevision: facts.identityRevision, verdict };
+    return { policyRevision, identityRevision: facts.identityRevision, explanation: explain(new PolicyEngine(set, facts), input.flow) };
   }
 }
