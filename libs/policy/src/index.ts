@@ -1,3 +1,4 @@
+export { decodePolicyDocument, decodePolicySet } from './codec/ir-codec.ts';
 export { evaluate, PolicyEngine, type EngineOptions } from './evaluate/engine.ts';
 export { explain, renderExplanation, type DirectionExplanation, type Explanation } from './explain/explain.ts';
 export type { NearestMiss } from './explain/nearest-miss.ts';
@@ -8,6 +9,7 @@ export * from './ip-address.ts';
 export * from './ir.ts';
 export { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, SERVICE_ACCOUNT_KEY, workloadLabels, type WorkloadLabelParts } from './labels.ts';
 export { LookupTables, lookupVerdict, type LookupKey } from './lookup.ts';
+export { policyFindings, type PolicyFinding } from './policy-findings.ts';
 export * from './policy-set.ts';
 export * from './resolution.ts';
 export { resolveNode } from './resolve/resolve-node.ts';
