@@ -20,7 +20,7 @@ export interface RuleSetContent {
   readonly audit: boolean;
   /** The host itself, which does not restrict traffic with itself. */
   readonly isNode: boolean;
-  /** Ports that the endpoint names, where it is the destination. */
+  /** Ports that the endpoint names where it is the destination; empty for egress. */
   readonly names: readonly PortName[];
 }
 
@@ -224,7 +224,7 @@ export class RuleSet {
   private anyPortFunction: PortFunction | undefined;
 
   private anyFunction(): PortFunction {
-    this.anyPortFunction ??= this.functionFor(this.anyRules, [], false);
+    this.anyPortFunction ??= this.functionFor(this.anyRules, this.content.names, false);
     return this.anyPortFunction;
   }
 

@@ -1,0 +1,96 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { ClusterFacts, FactsIncrement } from '../facts.ts';
+import { policyKey, type PolicyDocument } from '../ir.ts';
+import { createPolicySet } from '../policy-set.ts';
+import { PolicyResolver } from './resolver.ts';
+import { arbitraryFacts, arbitraryPolicies, arbitraryPolicy, arbitraryWorkload, workloadFact } from './testing/arbitrary-cluster.ts';
+
+const SEED = Number(process.env['PALISADE_SEED'] ?? 20261122);
+const RUNS = Number(process.env['PALISADE_RESOLVE_RUNS'] ?? 60);
+
+/** A change as a step of the model; `increment` for those that come through the identity stream. */
+type Change =
+  | { readonly kind: 'policy'; readonly policy: PolicyDocument }
+  | { readonly kind: 'remove-policy'; readonly at: number }
+  | { readonly kind: 'facts'; readonly edit: (facts: ClusterFacts) => Partial<Edits> };
+
+type Edits = Omit<FactsIncrement, 'identityRevision' | 'previousRevision'>;
+
+const change: fc.Arbitrary<Change> = fc.oneof(
+  fc.integer({ min: 0, max: 7 }).chain((i) => arbitraryPolicy(`p${i}`)).map((policy) => ({ kind: 'policy' as const, policy })),
+  fc.nat(5).map((at) => ({ kind: 'remove-policy' as const, at })),
+  fc.tuple(fc.array(arbitraryWorkload, { minLength: 1, maxLength: 2 }), fc.nat(9)).map(([drafts, at]) => ({
+    kind: 'facts' as const,
+    edit: () => {
+      const made = drafts.map((draft, i) => workloadFact(draft, at + i));
+      return { identities: { upserted: made.map(({ workload, labels }) => ({ id: workload.identity, labels })), removed: [] }, workloads: { upserted: made.map(({ workload }) => workload), removed: [] } };
+    },
+  })),
+  fc.nat(9).map((at) => ({ kind: 'facts' as const, edit: ({ workloads }: ClusterFacts) => ({ workloads: { upserted: [], removed: workloads.slice(at, at + 1).map(({ key }) => key) } }) })),
+  fc.tuple(fc.nat(5), fc.constantFrom('web', 'api', 'db')).map(([at, app]) => ({
+    kind: 'facts' as const,
+    edit: ({ identities }: ClusterFacts) => ({ identities: { upserted: identities.slice(at, at + 1).map(({ id, labels }) => ({ id, labels: { ...labels, 'k8s:app': app } })), removed: [] } }),
+  })),
+  fc.nat(5).map((at) => ({ kind: 'facts' as const, edit: ({ identities }: ClusterFacts) => ({ identities: { upserted: [], removed: identities.slice(at, at + 1).map(({ id }) => id) } }) })),
+  fc.constantFrom('a', 'b').map((role) => ({ kind: 'facts' as const, edit: () => ({ nodes: { upserted: [{ name: 'n1', labels: { role, zone: 'b' }, addresses: ['172.18.0.2', '10.1.2.2'] }], removed: ['n2'] } }) })),
+  fc.constantFrom('web', 'db').map((app) => ({ kind: 'facts' as const, edit: () => ({ services: { upserted: [{ namespace: 'shop', name: 'svc', labels: {}, selector: { app } }], removed: ['shop/ext'] } }) })),
+  fc.constant({ kind: 'facts' as const, edit: () => ({ cidrGroups: { upserted: [{ name: 'partners', labels: {}, cidrs: ['203.0.113.0/25'] }], removed: [] } }) }),
+);
+
+const nothing = { upserted: [], removed: [] };
+
+describe('PolicyResolver', () => {
+  it('ends in the same state and digest as a full resolve after every change', () => {
+    fc.assert(
+      fc.property(arbitraryPolicies, arbitraryFacts, fc.array(change, { minLength: 1, maxLength: 8 }), (set, initial, changes) => {
+        const resolver = new PolicyResolver(set, initial, 'n1');
+        const documents = new Map(set.policies.map((policy) => [policyKey(policy), policy]));
+        let facts = initial;
+        for (const step of changes) {
+          if (step.kind === 'policy') {
+            documents.set(policyKey(step.policy), step.policy);
+            resolver.updatePolicy(step.policy);
+          } else if (step.kind === 'remove-policy') {
+            const key = [...documents.keys()][step.at];
+            if (key === undefined) continue;
+            documents.delete(key);
+            resolver.removePolicy(key);
+          } else {
+            const increment = { identities: nothing, workloads: nothing, nodes: nothing, services: nothing, cidrGroups: nothing, ...step.edit(facts), previousRevision: facts.identityRevision, identityRevision: facts.identityRevision + 1 };
+            resolver.updateFacts(increment);
+            facts = apply(facts, increment);
+          }
+          const full = new PolicyResolver(createPolicySet([...documents.values()]), facts, 'n1').resolved();
+          const followed = resolver.resolved();
+          expect(followed).toEqual(full);
+        }
+      }),
+      { seed: SEED, numRuns: RUNS },
+    );
+  }, 30_000 + RUNS * 500);
+
+  it('refuses an increment that starts elsewhere than the facts stand', () => {
+    const facts: ClusterFacts = { clusterName: 'c', identityRevision: 7, identities: [], workloads: [], nodes: [], services: [], cidrGroups: [], hostFirewall: false };
+    const resolver = new PolicyResolver(createPolicySet([]), facts, 'n1');
+    expect(() => resolver.updateFacts({ previousRevision: 6, identityRevision: 8, identities: nothing, workloads: nothing, nodes: nothing, services: nothing, cidrGroups: nothing })).toThrow(RangeError);
+  });
+});
+
+function apply(facts: ClusterFacts, increment: FactsIncrement): ClusterFacts {
+  const merge = <Fact, Key>(list: readonly Fact[], { upserted, removed }: { readonly upserted: readonly Fact[]; readonly removed: readonly Key[] }, keyOf: (fact: Fact) => Key): Fact[] => {
+    const merged = new Map(list.map((fact) => [keyOf(fact), fact]));
+    for (const key of removed) merged.delete(key);
+    for (const fact of upserted) merged.set(keyOf(fact), fact);
+    return [...merged.values()];
+  };
+  return {
+    ...facts,
+    identityRevision: increment.identityRevision,
+    identities: merge(facts.identities, increment.identities, ({ id }) => id),
+    workloads: merge(facts.workloads, increment.workloads, ({ key }) => key),
+    nodes: merge(facts.nodes, increment.nodes, ({ name }) => name),
+    services: merge(facts.services, increment.services, ({ namespace, name }) => `${namespace}/${name}`),
+    cidrGroups: merge(facts.cidrGroups, increment.cidrGroups, ({ name }) => name),
+  };
+}
