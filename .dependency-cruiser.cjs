@@ -48,7 +48,8 @@ const apps = {
 /** Node modules that a pure room may use; all others none. */
 const nodeModules = { audit: ['crypto'], bundle: ['crypto'] };
 
-const test = String.raw`\.test\.tsx?$`;
+/** Tests and what only they use: they may reach further. */
+const test = String.raw`\.test\.tsx?$|/testing/`;
 const any = (names) => `(?:${names.join('|')})`;
 const allBut = (names) => (names.length === 0 ? '[^/]+' : `(?!${any(names)}/)[^/]+`);
 const frameworks = String.raw`node_modules/(?:@nestjs|nestjs-|typeorm|fastify|@fastify|bullmq|ioredis|pg|pg-copy-streams|reflect-metadata|rxjs|zod)(?:/|$)`;
@@ -117,6 +118,13 @@ module.exports = {
       comment: 'The engine runs on nodes and in browsers: its only dependency is the linear-time regular expressions.',
       from: { path: '^libs/policy/src/', pathNot: test },
       to: { path: 'node_modules/', pathNot: 'node_modules/(?:re2js|@palisade)/' },
+    },
+    {
+      name: 'testing-stays-in-tests',
+      severity: 'error',
+      comment: 'What lies in a folder named testing is for tests; the walls do not bind it, so nothing else may stand on it.',
+      from: { path: '^(?:libs|apps|migrations)/', pathNot: test },
+      to: { path: '^(?:libs|apps)/.*/testing/' },
     },
     {
       name: 'migrations-stand-alone',

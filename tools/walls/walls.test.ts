@@ -41,6 +41,7 @@ const seeds: readonly { readonly wall: string; readonly file: string; readonly t
   { wall: 'no-framework-below-floor-4', file: 'libs/control/src/seed-nest.ts', text: "import { it } from '@nestjs/common'; export default it;" },
   { wall: 'one-yaml-parser', file: 'apps/api/src/seed-yaml.ts', text: "import { it } from 'yaml'; export default it;" },
   { wall: 'policy-engine-stands-alone', file: 'libs/policy/src/seed-zod.ts', text: "import { it } from 'zod'; export default it;" },
+  { wall: 'testing-stays-in-tests', file: 'libs/store/src/seed-testing.ts', text: "import { it } from './testing/fixture.ts'; export default it;" },
   { wall: 'migrations-stand-alone', file: 'migrations/src/seed.ts', text: "import { it } from '@palisade/store'; export default it;" },
   { wall: 'entities-stay-in-store', file: 'libs/cloud/src/seed-orm.ts', text: "import { it } from 'typeorm'; export default it;" },
   { wall: 'demo-is-a-stranger', file: 'demo/seed.ts', text: "import { it } from '@palisade/store'; export default it;" },
@@ -69,6 +70,7 @@ describe('the walls between the rooms', () => {
         write(`${kind}/${name}/src/index.ts`, 'export const it = 1;\n');
       }
     }
+    write('libs/store/src/testing/fixture.ts', 'export const it = 1;\n');
     write('libs/errors/src/inner.ts', 'export const it = 1;\n');
     write('libs/errors/src/seed-right.ts', "import { left } from './seed-left.ts'; export const right = () => left;\n");
     mkdirSync(join(tree, 'node_modules/@palisade'), { recursive: true });
