@@ -1,0 +1,97 @@
+import type { CheckInRecord, DesiredGeneration, ObservedState } from '@palisade/control';
+import { DomainError } from '@palisade/errors';
+import { encodeMessage, CheckInResponseSchema, NodeBundleState, type CheckInRequest, type Generation, type Observed } from '@palisade/protocol';
+import type { CertifiedNode } from '../tls/node-of-request.ts';
+
+const STATES: Readonly<Record<number, ObservedState['state']>> = {
+  [NodeBundleState.VERIFIED]: 'verified',
+  [NodeBundleState.LOADED]: 'loaded',
+  [NodeBundleState.HEALTHY]: 'healthy',
+  [NodeBundleState.FAILED]: 'failed',
+  [NodeBundleState.REVERTED]: 'reverted',
+};
+const REASON_LIMIT = 8192;
+
+/** What is stored of a check-in. @throws DomainError `request.invalid` */
+export function checkInRecord(node: CertifiedNode, message: CheckInRequest): CheckInRecord {
+  return {
+    nodeId: node.nodeId,
+    clusterId: node.clusterId,
+    serial: node.serial,
+    bootId: text(message.bootId, 128),
+    observed: observedState(message.observed),
+    agentVersion: message.node === undefined ? null : text(message.node.agentVersion, 64),
+    endpointReport: message.endpointReport.byteLength === 0 ? null : message.endpointReport,
+  };
+}
+
+function observedState(observed: Observed | undefined): ObservedState {
+  return {
+    generation: generation(observed?.generation),
+    contentDigest: digest(observed?.contentDigest ?? ''),
+    state: STATES[observed?.state ?? 0] ?? 'none',
+    subjectGeneration: generation(observed?.subjectGeneration),
+    reason: text(observed?.reason ?? '', REASON_LIMIT),
+    policyRevision: safe(observed?.policyRevision ?? 0n),
+    identityRevision: safe(observed?.identityRevision ?? 0n),
+    endpointsProtected: observed?.endpointsProtected ?? 0,
+    endpointsUnprotected: observed?.endpointsUnprotected ?? 0,
+    deniedPackets: safe(observed?.deniedPackets ?? 0n),
+    disabledUntilMs: observed === undefined || observed.disabledUntilMs <= 0n ? null : safe(observed.disabledUntilMs),
+  };
+}
+
+function generation(value: Generation | undefined): ObservedState['generation'] {
+  return value === undefined || (value.epoch === 0n && value.n === 0n) ? null : { epoch: safe(value.epoch), n: safe(value.n) };
+}
+
+function digest(value: string): string {
+  if (value !== '' && !/^[0-9a-f]{64}$/.test(value)) throw new DomainError('request.invalid', 'A content digest is 64 lower-case hex digits.', { pointer: '/observed/content_digest' });
+  return value;
+}
+
+/** PostgreSQL text holds no NUL and no lone surrogate. */
+function text(value: string, limit: number): string {
+  return value.slice(0, limit).replaceAll('\0', '\u{FFFD}').toWellFormed();
+}
+
+function safe(value: bigint): number {
+  return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
+}
+
+export interface CheckInAnswer {
+  readonly token: string;
+  readonly desired: DesiredGeneration | null;
+  /** Envelope of the wave's assignment; present with `desired`. */
+  readonly assignment: Uint8Array | undefined;
+  readonly identityRevision: number;
+  readonly rootVersion: number;
+  readonly reconnectWindowMs: number;
+}
+
+export function encodeCheckInAnswer(answer: CheckInAnswer, nowMs: number): Uint8Array {
+  const { desired, assignment } = answer;
+  return encodeMessage(CheckInResponseSchema, {
+    ackToken: answer.token,
+    ...(desired !== null &&
+      assignment !== undefined && {
+        desired: {
+          generation: { epoch: BigInt(desired.epoch), n: BigInt(desired.n) },
+          contentDigest: desired.contentDigest,
+          manifestSha256: desired.manifestSha256,
+          assignment,
+          leafIndex: BigInt(desired.leafIndex),
+          assignmentPath: auditPath(desired.proof),
+        },
+      }),
+    identityRevision: BigInt(answer.identityRevision),
+    pollAfterMs: 0,
+    serverTimeMs: BigInt(nowMs),
+    rootVersion: BigInt(answer.rootVersion),
+    reconnectWindowMs: answer.reconnectWindowMs,
+  });
+}
+
+function auditPath(proof: Uint8Array): Uint8Array[] {
+  return Array.from({ length: proof.byteLength / 32 }, (_, index) => proof.subarray(index * 32, (index + 1) * 32));
+}

@@ -1,0 +1,86 @@
+import type { AddressInfo } from 'node:net';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { createMetrics, Gauge, NestLogger, ProblemFilter, type Logger, type Registry } from '@palisade/nest-kit';
+import { PROTOBUF_CONTENT_TYPE } from '@palisade/protocol';
+import { openAgentPool, postgresAgentDesk, postgresAgentRequestDesk, WakeListener, type Wake } from '@palisade/store';
+import type { FastifyInstance } from 'fastify';
+import { registerAgentRoutes } from './agent-routes.ts';
+import { CheckInDesk } from './check-in/check-in-desk.ts';
+import type { GatewayConfig } from './config.ts';
+import { GatewayModule } from './gateway.module.ts';
+import { RequestBoard } from './requests/request-board.ts';
+import { tlsOptions } from './tls/tls-material.ts';
+
+/** Check-ins have connections of their own, and so have downloads and requests: none starves the others. */
+const CHECK_IN_CONNECTIONS = 6;
+const OTHER_CONNECTIONS = 6;
+/** A lost wake-up is made good after this long. */
+const REVIEW_MS = 10_000;
+
+export interface RunningGateway {
+  readonly port: number;
+  readonly metrics: Registry;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens the pools and the listener. Resolves when agents can connect. */
+export async function startGateway(config: GatewayConfig, logger: Logger): Promise<RunningGateway> {
+  const metrics = createMetrics('palisade-gateway');
+  const pool = (name: string, size: number) => openAgentPool({ url: config.DATABASE_URL, applicationName: `palisade-gateway-${name}`, size, onIdleError: (error) => logger.warn({ err: error }, 'an idle database connection broke') });
+  const checkInPool = pool('check-in', CHECK_IN_CONNECTIONS);
+  const otherPool = pool('requests', OTHER_CONNECTIONS);
+  const checkIns = new CheckInDesk({ desk: postgresAgentDesk(checkInPool), checkInLimit: config.PALISADE_CHECK_IN_LIMIT, holdLimitMs: config.PALISADE_HOLD_LIMIT_MS });
+  const requests = postgresAgentRequestDesk(otherPool);
+  const board = new RequestBoard(requests, config.PALISADE_REQUEST_LIMIT);
+  expose(metrics, checkIns);
+
+  const app = await listen(config, logger, metrics, (server) => registerAgentRoutes(server, { agents: postgresAgentDesk(otherPool), requests, board, checkIns, logger }));
+  const listener = new WakeListener({
+    url: config.DATABASE_URL,
+    applicationName: 'palisade-gateway-wake',
+    onError: (error) => logger.warn({ err: error }, 'the wake-up connection broke and is opened again'),
+    onWake: (wake) => onWake(wake, checkIns, board),
+  });
+  await listener.start();
+  const review = setInterval(() => checkIns.stirAll(), REVIEW_MS);
+  return {
+    port: (app.getHttpServer().address() as AddressInfo).port,
+    metrics,
+    ping: async () => void (await otherPool.query('SELECT 1')),
+    async close() {
+      clearInterval(review);
+      checkIns.close();
+      await listener.close();
+      await app.close();
+      await Promise.all([checkInPool.end(), otherPool.end()]);
+    },
+  };
+}
+
+async function listen(config: GatewayConfig, logger: Logger, metrics: Registry, register: (server: FastifyInstance) => void): Promise<NestFastifyApplication> {
+  const adapter = new FastifyAdapter({ http2: true, https: tlsOptions(config.PALISADE_GATEWAY_TLS_DIR), bodyLimit: 1024 * 1024, connectionTimeout: 0, forceCloseConnections: true } as ConstructorParameters<typeof FastifyAdapter>[0]);
+  const server = adapter.getInstance<FastifyInstance>();
+  server.addContentTypeParser(PROTOBUF_CONTENT_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  register(server);
+  const module = GatewayModule.register({ ingestDatabaseUrl: config.INGEST_DATABASE_URL, metrics });
+  const app = await NestFactory.create<NestFastifyApplication>(module, adapter, { logger: new NestLogger(logger), bodyParser: false });
+  app.useGlobalFilters(new ProblemFilter(logger));
+  await app.listen(config.PALISADE_GATEWAY_LISTEN.port, config.PALISADE_GATEWAY_LISTEN.host);
+  return app;
+}
+
+function onWake(wake: Wake, checkIns: CheckInDesk, board: RequestBoard): void {
+  if (wake.topic === 'agent-outcome') board.look();
+  if ((wake.topic === 'desired' || wake.topic === 'identities') && wake.tenant !== null && wake.cluster !== null) checkIns.stir(wake.tenant, wake.cluster);
+  if (wake.topic === 'missed') {
+    board.look();
+    checkIns.stirAll();
+  }
+}
+
+function expose(metrics: Registry, checkIns: CheckInDesk): void {
+  new Gauge({ name: 'palisade_gateway_held_check_ins', help: 'Check-ins that wait for news', registers: [metrics], collect() { this.set(checkIns.figures().held); } });
+  new Gauge({ name: 'palisade_gateway_waiting_check_ins', help: 'Check-ins that wait for the database', registers: [metrics], collect() { this.set(checkIns.figures().waiting); } });
+}

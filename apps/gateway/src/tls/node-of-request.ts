@@ -1,0 +1,47 @@
+import type { TLSSocket } from 'node:tls';
+import { DomainError } from '@palisade/errors';
+import { nodeIdentityOfSubjectAltName } from '@palisade/protocol';
+import type { FastifyRequest } from 'fastify';
+
+/** Who the certificate of a connection speaks for. */
+export interface CertifiedNode {
+  readonly tenantId: string;
+  readonly clusterId: string;
+  readonly nodeId: string;
+  /** Lower-case hex. */
+  readonly serial: string;
+  /** Unix ms; nothing is taken on the connection after that. */
+  readonly notAfterMs: number;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** One parse per connection: an agent keeps its connection for hours. */
+const known = new WeakMap<object, CertifiedNode>();
+
+/**
+ * The node of the client certificate, which TLS has verified against the node CA. Nothing in a payload can change it.
+ * @throws DomainError `auth.unauthenticated`
+ */
+export function nodeOfRequest(request: FastifyRequest, nowMs: number): CertifiedNode {
+  const socket = request.raw.socket as TLSSocket;
+  const session = (request.raw as { stream?: { session?: object } }).stream?.session ?? socket;
+  const node = known.get(session) ?? readNode(socket);
+  known.set(session, node);
+  if (node.notAfterMs <= nowMs) throw new DomainError('auth.unauthenticated', 'The node certificate of this connection has expired; recover it by challenge.');
+  return node;
+}
+
+function readNode(socket: TLSSocket): CertifiedNode {
+  const certificate = socket.getPeerX509Certificate?.();
+  if (certificate === undefined) throw new DomainError('auth.unauthenticated', 'This route needs a node certificate.');
+  if (!socket.authorized) {
+    const why = String(socket.authorizationError ?? 'unknown reason');
+    throw new DomainError('auth.unauthenticated', why === 'CERT_HAS_EXPIRED' ? 'The node certificate has expired; recover it by challenge.' : `The node certificate was not accepted: ${why}.`);
+  }
+  const identity = nodeIdentityOfSubjectAltName(certificate.subjectAltName);
+  if (![identity.tenantId, identity.clusterId, identity.nodeId].every((id) => UUID.test(id))) {
+    throw new DomainError('auth.unauthenticated', 'The certificate does not name a tenant, a cluster and a node by their ids.');
+  }
+  return { tenantId: identity.tenantId, clusterId: identity.clusterId, nodeId: identity.nodeId, serial: certificate.serialNumber.toLowerCase(), notAfterMs: Date.parse(certificate.validTo) };
+}

@@ -1,0 +1,195 @@
+import { AdvanceRollout, AssignWave, EnrollNode, ProcessEndpointReports, RecoverNode, RenewCertificate, SealBundle } from '@palisade/control';
+import { openWorkerKeys } from '@palisade/keys';
+import type { Logger } from '@palisade/nest-kit';
+import { parseRoot } from '@palisade/bundle';
+import {
+  createUnitOfWork,
+  openDatabase,
+  postgresAgentRequestQueue,
+  postgresAuditLog,
+  postgresBundles,
+  postgresClusterNames,
+  postgresClusters,
+  postgresDelivery,
+  postgresEnrollmentTokens,
+  postgresIdentities,
+  postgresNodeCertificates,
+  postgresNodeEnrollment,
+  postgresOwnerLookup,
+  postgresPolicies,
+  postgresRecovery,
+  postgresRollouts,
+  postgresTrustMetadata,
+  postgresWakeUp,
+  postgresWorkFinder,
+  WakeListener,
+  type TenantSession,
+  type Wake,
+} from '@palisade/store';
+import { parseTenantId, systemContext } from '@palisade/tenancy';
+import { FileProgramCatalogue } from './bundles/file-program-catalogue.ts';
+import { ImageRepository } from './bundles/image-repository.ts';
+import { ResolverValidator } from './bundles/resolver-validator.ts';
+import { StoredPolicyContent } from './bundles/stored-policy-content.ts';
+import type { WorkerConfig } from './config.ts';
+import { AgentRequestProcessor } from './enrollment/agent-request-processor.ts';
+import { NodeCertificateAuthority } from './enrollment/node-certificate-authority.ts';
+import { Periodic } from './periodic.ts';
+import { openPostgresQueue, openRedisQueue } from './rollouts/job-queue.ts';
+import { RolloutDispatcher } from './rollouts/rollout-dispatcher.ts';
+
+const MINUTE_MS = 60_000;
+
+export interface RunningWorker {
+  /** Rejects when the database does not answer. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens the database, the keys and the queue, and starts the background work. */
+export async function startWorker(config: WorkerConfig, logger: Logger): Promise<RunningWorker> {
+  const now = (): Date => new Date();
+  const keys = openWorkerKeys(config.PALISADE_KEYS_DIR);
+  const newestRoot = keys.roots.at(-1);
+  if (newestRoot === undefined) throw new Error(`There is no root metadata in ${config.PALISADE_KEYS_DIR}; run the key ceremony first.`);
+  const trustDomain = parseRoot(newestRoot).signed.pinned.trustDomain;
+  const authority = await NodeCertificateAuthority.open({ chainPem: keys.nodeCa.certificatePem, keyPem: keys.nodeCa.keyPem, trustDomain });
+  const source = await openDatabase({ url: config.DATABASE_URL, applicationName: 'palisade-worker', poolSize: 12, onIdleError: (error) => logger.warn({ err: error }, 'an idle database connection broke') });
+
+  const unitOfWork = createUnitOfWork(source, repositories);
+  const owners = postgresOwnerLookup(source);
+  const work = postgresWorkFinder(source);
+  const director = [keys.director];
+  const assignWave = new AssignWave({ director, now });
+  const images = new ImageRepository(postgresTrustMetadata(source), keys, Date.now);
+  const catalogue = new FileProgramCatalogue(config.PALISADE_PROGRAMS_DIR, images);
+  const sealBundle = new SealBundle({ unitOfWork, programs: catalogue, policies: new StoredPolicyContent(unitOfWork), validator: new ResolverValidator(unitOfWork), director, now });
+  const advance = new AdvanceRollout({ unitOfWork, sealBundle, assignWave, denyDelta: null });
+  const reports = new ProcessEndpointReports({ unitOfWork, director });
+  const newcomers = new Map<string, { tenantId: string; clusterId: string }>();
+
+  const dispatcher = new RolloutDispatcher({
+    openQueue: (options) => (config.REDIS_URL === undefined ? openPostgresQueue(config.QUEUE_DATABASE_URL ?? config.DATABASE_URL, options) : openRedisQueue(config.REDIS_URL, options)),
+    work,
+    advance,
+    logger,
+    perTenant: config.PALISADE_TENANT_JOBS,
+    concurrency: 4,
+  });
+  const queue = postgresAgentRequestQueue(source);
+  const processor = new AgentRequestProcessor({
+    queue,
+    enroll: new EnrollNode({ unitOfWork, owners, authority, now }),
+    renew: new RenewCertificate({ unitOfWork, authority, now }),
+    recover: new RecoverNode({ unitOfWork, owners, authority, now }),
+    onEnrolled: (tenantId, clusterId) => {
+      newcomers.set(clusterId, { tenantId, clusterId });
+      catchUp.wake();
+    },
+    logger,
+  });
+
+  const context = (tenantId: string) => systemContext(parseTenantId(tenantId), 'worker/fleet');
+  const processReports = async (): Promise<void> => {
+    const waiting = await work.clustersWithReports();
+    for (const { tenantId, id } of waiting) while (await reports.execute(context(tenantId), id)) continue;
+  };
+  const catchUpNewcomers = async (): Promise<void> => {
+    const clusters = [...newcomers.values()];
+    newcomers.clear();
+    for (const { tenantId, clusterId } of clusters) {
+      const assigned = await unitOfWork.run(context(tenantId), async ({ rollouts, wakeUp }) => {
+        const count = await assignWave.catchUp(context(tenantId), rollouts, clusterId);
+        if (count > 0) await wakeUp.notify('desired', { cluster: clusterId });
+        return count;
+      });
+      // Its fact goes into the identity stream even before it reports an endpoint.
+      while (await reports.execute(context(tenantId), clusterId)) continue;
+      if (assigned > 0) logger.debug({ clusterId, assigned }, 'nodes that came late were given what their cluster runs');
+    }
+  };
+  const sweepClusters = async (): Promise<void> => {
+    for (const tenantId of await work.tenants()) {
+      const clusters = await unitOfWork.run(context(tenantId), async (r) => (await r.clusters.list({ limit: 500 })).items.map((cluster) => cluster.id));
+      for (const clusterId of clusters) newcomers.set(clusterId, { tenantId, clusterId });
+    }
+    catchUp.wake();
+  };
+
+  const every = config.PALISADE_RECONCILE_MS;
+  const requests = new Periodic({ name: 'agent requests', everyMs: every, work: () => processor.drain(), logger });
+  const outbox = new Periodic({ name: 'outbox', everyMs: every, work: () => dispatcher.dispatchOutbox(), logger });
+  const reconciler = new Periodic({ name: 'rollouts', everyMs: every, work: () => dispatcher.reconcile(), logger });
+  const identities = new Periodic({ name: 'endpoint reports', everyMs: every, work: processReports, logger });
+  const catchUp = new Periodic({ name: 'late nodes', everyMs: MINUTE_MS, work: catchUpNewcomers, logger });
+  const sweeps = new Periodic({ name: 'sweep', everyMs: MINUTE_MS, work: async () => { await queue.sweep(); await sweepClusters(); }, logger });
+  // Agents read metadata before the first rollout, and the timestamp must stay fresh without one.
+  const metadata = new Periodic({ name: 'image metadata', everyMs: 60 * MINUTE_MS, work: async () => { await catalogue.current(); }, logger });
+  const background = [requests, outbox, reconciler, identities, catchUp, sweeps, metadata];
+
+  await dispatcher.start();
+  const listener = new WakeListener({
+    url: config.DATABASE_URL,
+    applicationName: 'palisade-worker-wake',
+    onError: (error) => logger.warn({ err: error }, 'the wake-up connection broke and is opened again'),
+    onWake: (wake) => {
+      for (const periodic of wokenBy(wake, { requests, outbox, reconciler, identities })) periodic.wake();
+      if (wake.topic === 'endpoint-report' && wake.tenant !== null && wake.cluster !== null) newcomers.set(wake.cluster, { tenantId: wake.tenant, clusterId: wake.cluster });
+    },
+  });
+  for (const periodic of background) periodic.wake();
+  await listener.start();
+  return {
+    ping: async () => void (await source.query('SELECT 1')),
+    async close() {
+      await listener.close();
+      await Promise.all(background.map((periodic) => periodic.stop()));
+      await dispatcher.close();
+      await source.destroy();
+    },
+  };
+}
+
+interface Wakeable {
+  readonly requests: Periodic;
+  readonly outbox: Periodic;
+  readonly reconciler: Periodic;
+  readonly identities: Periodic;
+}
+
+function wokenBy(wake: Wake, { requests, outbox, reconciler, identities }: Wakeable): readonly Periodic[] {
+  switch (wake.topic) {
+    case 'agent-request':
+      return [requests];
+    case 'outbox':
+      return [outbox];
+    case 'observed':
+      return [reconciler];
+    case 'endpoint-report':
+      return [identities];
+    case 'missed':
+      return [requests, outbox, reconciler, identities];
+    default:
+      return [];
+  }
+}
+
+function repositories(session: TenantSession) {
+  const identities = postgresIdentities(session);
+  return {
+    clusters: postgresClusters(session),
+    enrollmentTokens: postgresEnrollmentTokens(session),
+    nodeEnrollment: postgresNodeEnrollment(session),
+    nodeCertificates: postgresNodeCertificates(session),
+    recovery: postgresRecovery(session),
+    identities,
+    clusterNames: postgresClusterNames(session),
+    policies: postgresPolicies(session),
+    bundles: postgresBundles(session),
+    delivery: postgresDelivery(session),
+    rollouts: postgresRollouts(session),
+    facts: { read: (clusterId: string) => identities.facts(clusterId, 0) },
+    audit: postgresAuditLog(session),
+    wakeUp: postgresWakeUp(session),
+  };
+}
