@@ -87,6 +87,8 @@ async function prepareAgent(
     ...['--enroll-token-file', tokenFile],
     ...['--trust', readFileSync(controlPlane.trustPinFile, 'utf8').trim()],
     ...['--endpoints', endpoints],
+    // The usual ten seconds a wave would be most of the demo.
+    ...['--health-window-ms', '3000'],
   ]);
   return new ManagedProcess(
     { name: `agent-${node.name}`, command, environment: { NODE_ENV: 'production' }, logFile: state.logFile(`agent-${node.name}`) },

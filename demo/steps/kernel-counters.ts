@@ -18,10 +18,9 @@ export async function kernelCounters(demo: DemoCluster): Promise<readonly Kernel
         process.execPath,
         join(checkout, 'apps/agent/dist/main.js'),
         'status',
-        '--json',
         ...agentPlaces(demo.state, demo.plan, node),
       ]);
-      const status = JSON.parse(await exec(program, words)) as { readonly counters: { readonly forwardedPackets: string | number; readonly droppedPackets: string | number } };
+      const status = JSON.parse(await exec(program, words)) as { readonly counters: { readonly forwardedPackets: string; readonly droppedPackets: string } };
       return {
         node: node.name,
         forwardedPackets: Number(status.counters.forwardedPackets),
