@@ -62,3 +62,5 @@ export type { DenyDeltaSource } from './rollouts/deny-delta-source.ts';
 export { ReadRollouts, type RolloutDetail } from './rollouts/read-rollouts.ts';
 export type * from './rollouts/rollout.ts';
 export { SteerRollout, type SteerCommand } from './rollouts/steer-rollout.ts';
+export { DEFAULT_FLOW_RETENTION, KeepFlows, type FlowRetention } from './flows/keep-flows.ts';
+export { SummarizeFlows, type FlowSummary, type FlowWindow } from './flows/summarize-flows.ts';

@@ -1,4 +1,4 @@
-import type { FlowBatch, FlowCoverage, FlowRecord, FlowSelection } from '@palisade/flow';
+import type { FlowBatch, FlowCoverage, FlowEdge, FlowRecord, FlowSelection } from '@palisade/flow';
 import type { TenantContext, TenantId } from '@palisade/tenancy';
 
 /** Who sent a batch: all of it from the client certificate. */
@@ -90,10 +90,42 @@ export interface FlowReader {
   coverage(context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'sinceUs' | 'untilUs'>): Promise<FlowCoverage>;
 }
 
+export interface FlowEdgeQuery {
+  readonly clusterId?: string;
+  /** Whole minutes that begin in the window. */
+  readonly sinceUs: number;
+  readonly untilUs: number;
+  /** Busiest edges that are told apart; 1 to 20,000. */
+  readonly limit: number;
+}
+
+export interface FlowEdgeAnswer {
+  readonly edges: readonly FlowEdge[];
+  /** Edges beyond the limit, with their sums. */
+  readonly beyond: { readonly edges: number; readonly flows: number; readonly bytes: number };
+  readonly coverage: FlowCoverage;
+}
+
+/** Reads sums, never single flows: as fast for a day as for an hour. */
+export interface FlowEdgeReader {
+  edges(context: TenantContext, query: FlowEdgeQuery): Promise<FlowEdgeAnswer>;
+}
+
+export interface FlowSummaryRetention {
+  readonly minuteDays: number;
+  readonly hourDays: number;
+  /** Longer than any agent keeps a batch on disk, and than flows are kept. */
+  readonly ledgerDays: number;
+}
+
 /** Keeps room for flows and lets old ones go. */
 export interface FlowKeeping {
   /** Makes room for the days ahead. @returns how many were added */
   prepare(daysAhead: number): Promise<number>;
   /** Removes flows of days that ended more than `days` ago. @returns how many days were removed */
   expire(days: number): Promise<number>;
+  /** Merges finished sums of one tenant. @returns how many parts were merged */
+  compact(context: TenantContext): Promise<number>;
+  /** Removes sums and ledger rows of one tenant past their time. */
+  forget(context: TenantContext, retention: FlowSummaryRetention): Promise<void>;
 }

@@ -1,4 +1,4 @@
-import type { FlowColumns, FlowPeer } from '@palisade/flow';
+import type { FlowColumns, FlowParty, FlowPeer } from '@palisade/flow';
 import type { FlowSender } from '@palisade/control';
 import type { DictionaryEntry, DictionaryTable } from './flow-dictionary.ts';
 
@@ -27,6 +27,18 @@ function peerEntry(peer: FlowPeer): DictionaryEntry {
   return [
     peer.address, peer.identity, peer.labels, peer.namespace ?? null, peer.workload ?? null, peer.cluster ?? null, peer.node ?? null, peer.dnsNames ?? [],
   ];
+}
+
+/** Parties live in the table of peers, under the address that means none. */
+const NO_ADDRESS = '0.0.0.0';
+
+/** The entry of a peer's party: itself without what tells its replicas and addresses apart. */
+export function partyEntry({ identity, labels, namespace, workload, cluster, dnsNames }: FlowParty): DictionaryEntry {
+  return peerEntry({
+    address: NO_ADDRESS, identity, labels,
+    ...(namespace === undefined ? {} : { namespace }), ...(workload === undefined ? {} : { workload }), ...(cluster === undefined ? {} : { cluster }),
+    ...(dnsNames === undefined ? {} : { dnsNames }),
+  });
 }
 
 /** The entries of a batch's dictionaries, in the batch's order. */

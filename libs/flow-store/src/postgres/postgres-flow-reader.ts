@@ -1,21 +1,14 @@
-import { DomainError } from '@palisade/errors';
-import { FLOW_LOSS_REASONS, totalLost, type FlowCoverage, type FlowLosses } from '@palisade/flow';
+import type { FlowCoverage } from '@palisade/flow';
 import type { FlowPage, FlowPosition, FlowQuery, FlowReader, FlowTail, IngestPosition } from '@palisade/control';
 import type { TenantContext } from '@palisade/tenancy';
 import type { Pool, PoolClient } from 'pg';
+import { readCoverage } from './flow-coverage.ts';
 import { namespaceScopeCondition, Parameters, selectionCondition } from './flow-filter-sql.ts';
 import { FLOW_ROW_COLUMNS, nameFlows, type FlowRow } from './flow-rows.ts';
-import { inTransaction, setTenant } from './tenant-transaction.ts';
+import { inReadTransaction, timestampText } from './read-transaction.ts';
 
-const STATEMENT_TIMEOUT_MS = 10_000;
 /** Most ledger rows one `tail` looks at. */
 const TAIL_BATCHES = 500;
-
-/** Microseconds as a timestamp literal, exactly. */
-export function timestampText(us: number): string {
-  const ms = Math.floor(us / 1000);
-  return `${new Date(ms).toISOString().slice(0, -1)}${String(us - ms * 1000).padStart(3, '0')}Z`;
-}
 
 /** Reads flows from PostgreSQL with the api's (or worker's) role. Row-level security limits it to the tenant, conditions to the scope. */
 export class PostgresFlowReader implements FlowReader {
@@ -26,7 +19,7 @@ export class PostgresFlowReader implements FlowReader {
   }
 
   list(context: TenantContext, query: FlowQuery): Promise<FlowPage> {
-    return this.#read(context, async (client) => {
+    return inReadTransaction(this.#pool, context, async (client) => {
       const rows = await listRows(client, context, query);
       const page = rows.slice(0, query.limit);
       const flows = await nameFlows(client, page);
@@ -38,14 +31,14 @@ export class PostgresFlowReader implements FlowReader {
   }
 
   now(context: TenantContext): Promise<IngestPosition> {
-    return this.#read(context, async (client) => {
+    return inReadTransaction(this.#pool, context, async (client) => {
       const { rows } = await client.query<{ commit: string }>('SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS commit');
       return { commit: rows[0]?.commit ?? '0', batch: '0' };
     });
   }
 
   tail(context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'selection'>, position: IngestPosition, limit: number): Promise<FlowTail> {
-    return this.#read(context, async (client) => {
+    return inReadTransaction(this.#pool, context, async (client) => {
       const batches = await committedAfter(client, position);
       const taken = takeBatches(batches, limit);
       const last = taken.at(-1);
@@ -56,21 +49,7 @@ export class PostgresFlowReader implements FlowReader {
   }
 
   coverage(context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'sinceUs' | 'untilUs'>): Promise<FlowCoverage> {
-    return this.#read(context, (client) => readCoverage(client, context, query));
-  }
-
-  async #read<Result>(context: TenantContext, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
-    try {
-      return await inTransaction(this.#pool, 'BEGIN READ ONLY', async (client) => {
-        await setTenant(client, context.tenantId);
-        await client.query(`SELECT set_config('statement_timeout', $1, true)`, [String(STATEMENT_TIMEOUT_MS)]);
-        return work(client);
-      });
-    } catch (error) {
-      // 57014: query_canceled by the timeout.
-      if ((error as { code?: unknown }).code !== '57014') throw error;
-      throw new DomainError('service.unavailable', 'The query took too long; ask for a shorter window or fewer conditions.', { cause: error });
-    }
+    return inReadTransaction(this.#pool, context, (client) => readCoverage(client, context, query));
   }
 }
 
@@ -153,21 +132,4 @@ async function batchRows(
   ];
   const sql = `SELECT ${FLOW_ROW_COLUMNS} FROM palisade.flow f WHERE ${conditions.join(' AND ')} ORDER BY f.batch_id, f."row"`;
   return (await client.query<FlowRow>(sql, parameters.values)).rows;
-}
-
-async function readCoverage(client: PoolClient, context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'sinceUs' | 'untilUs'>): Promise<FlowCoverage> {
-  const { clusters } = context.actor.scope;
-  const wanted = query.clusterId !== undefined ? [query.clusterId] : clusters === 'all' ? null : clusters;
-  const { rows } = await client.query<{ sampled: string; losses: Record<string, string> | null }>(
-    `WITH incomplete AS (
-        SELECT sampled, losses FROM palisade.flow_batch
-        WHERE incomplete AND window_end >= $1::timestamptz AND window_start < $2::timestamptz AND ($3::uuid[] IS NULL OR cluster_id = ANY ($3::uuid[])))
-      SELECT (SELECT coalesce(sum(sampled), 0) FROM incomplete) AS sampled,
-        (SELECT jsonb_object_agg(key, total::text) FROM (SELECT l.key, sum(l.value::bigint) AS total FROM incomplete, jsonb_each_text(losses) l GROUP BY l.key) t) AS losses`,
-    [timestampText(query.sinceUs), timestampText(query.untilUs), wanted],
-  );
-  const sampled = Number(rows[0]?.sampled ?? 0);
-  const losses: FlowLosses = Object.fromEntries(FLOW_LOSS_REASONS.flatMap((reason) => (rows[0]?.losses?.[reason] === undefined ? [] : [[reason, Number(rows[0].losses[reason])]])));
-  const lost = totalLost(losses);
-  return { complete: lost === 0 && sampled === 0, lost, sampled, losses };
 }

@@ -1,19 +1,23 @@
 import { once } from 'node:events';
 import { DomainError } from '@palisade/errors';
-import { totalLost, type FlowBatch, type FlowLosses } from '@palisade/flow';
+import { OTHER_PARTY, totalLost, type FlowBatch, type FlowLosses } from '@palisade/flow';
 import type { FlowAppendOutcome, FlowSink, SentFlowBatch } from '@palisade/control';
 import type { Pool, PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { CopyBuffer, uuidBytes } from './copy-buffer.ts';
+import { EdgeSums } from './edge-sums.ts';
+import { insertEdgeParts } from './edge-statements.ts';
 import { appendRow, FLOW_COPY_COLUMNS, type CopySource, type DictionaryIds } from './flow-copy.ts';
 import { FlowDictionary } from './flow-dictionary.ts';
-import { DICTIONARY_NAMES, DICTIONARY_TABLES, dictionaryEntries, type DictionaryName } from './flow-tables.ts';
+import { DICTIONARY_NAMES, DICTIONARY_TABLES, dictionaryEntries, partyEntry, type DictionaryName } from './flow-tables.ts';
 import { PartitionDays } from './partition-days.ts';
 import { inTransaction, setTenant } from './tenant-transaction.ts';
 
 interface Prepared {
   readonly sent: SentFlowBatch;
   readonly ids: DictionaryIds;
+  /** Peer index → id of its party. The last one stands for the parties beyond the cap. */
+  readonly parties: Int32Array;
   /** Rows that fall on a day that has a partition, by day. */
   readonly days: ReadonlyMap<number, readonly number[]>;
   readonly rows: number;
@@ -28,6 +32,8 @@ interface LedgerRow {
 }
 
 const DAY_US = 86_400_000_000;
+/** Distinct edges of a tenant in one commit. */
+const EDGE_CAP = 10_000;
 
 function keyOf(node: string, boot: string, seq: number | string): string {
   return `${node} ${boot} ${seq}`;
@@ -74,7 +80,8 @@ export class PostgresFlowSink implements FlowSink {
     for (const name of DICTIONARY_NAMES) {
       ids[name] = entries[name].length === 0 ? new Int32Array() : await this.#dictionaries[name].ids(sender.tenantId, entries[name]);
     }
-    return { sent, ids, ...partitioned(sent, days) };
+    const parties = await this.#dictionaries.peers.ids(sender.tenantId, [...batch.columns.peers, OTHER_PARTY].map(partyEntry));
+    return { sent, ids, parties, ...partitioned(sent, days) };
   }
 
   async #store(client: PoolClient, prepared: readonly Prepared[]): Promise<FlowAppendOutcome[]> {
@@ -83,6 +90,7 @@ export class PostgresFlowSink implements FlowSink {
       await setTenant(client, tenantId);
       for (const row of await insertLedger(client, tenantId, own)) stored.set(tenantId + keyOf(row.node_id, row.boot_id, row.seq), Number(row.batch_id));
     }
+    const fresh: Prepared[] = [];
     const sources: (CopySource & Pick<Prepared, 'days'>)[] = [];
     const outcomes = prepared.map((one): FlowAppendOutcome => {
       const key = one.sent.sender.tenantId + ledgerKey(one.sent);
@@ -90,10 +98,12 @@ export class PostgresFlowSink implements FlowSink {
       if (batchId === undefined) return { kind: 'duplicate' };
       // The same batch twice in one commit: the second one is a duplicate.
       stored.delete(key);
+      fresh.push(one);
       sources.push({ tenant: uuidBytes(one.sent.sender.tenantId), batchId, columns: one.sent.batch.columns, ids: one.ids, days: one.days });
       return { kind: 'stored', rows: one.rows };
     });
     for (const day of new Set(sources.flatMap((source) => [...source.days.keys()]))) await copyDay(client, day, sources);
+    for (const [tenantId, own] of byTenant(fresh)) await storeEdges(client, tenantId, own);
     return outcomes;
   }
 }
@@ -154,6 +164,16 @@ async function copyDay(client: PoolClient, day: number, sources: readonly (CopyS
   const stream = client.query(copyFrom(`COPY palisade.flow_${name} (${FLOW_COPY_COLUMNS.join(', ')}) FROM STDIN (FORMAT binary)`));
   stream.end(copy.finish());
   await once(stream, 'finish');
+}
+
+async function storeEdges(client: PoolClient, tenantId: string, prepared: readonly Prepared[]): Promise<void> {
+  const sums = new EdgeSums(EDGE_CAP, prepared[0]?.parties.at(-1) ?? 0);
+  for (const { sent, ids, parties, days } of prepared) {
+    const source = { clusterId: sent.sender.clusterId, columns: sent.batch.columns, parties, policySets: ids.policySets };
+    for (const rows of days.values()) sums.add(source, rows);
+  }
+  await setTenant(client, tenantId);
+  await insertEdgeParts(client, tenantId, sums.parts);
 }
 
 /** Data that PostgreSQL will never take is the sender's fault; everything else passes. */

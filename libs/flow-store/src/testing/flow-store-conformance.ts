@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { matchesFlow, parseLabelSelector, parsePrefix, EVERY_FLOW, type FlowFilter, type FlowRecord, type FlowSelection } from '@palisade/flow';
-import type { FlowQuery, FlowReader, FlowSink, SentFlowBatch, StoredFlow } from '@palisade/control';
+import { dropCauses, latencyBucket, matchesFlow, parseLabelSelector, parsePrefix, EVERY_FLOW, serviceMap, type FlowFilter, type FlowRecord, type FlowSelection } from '@palisade/flow';
+import type { FlowEdgeReader, FlowKeeping, FlowQuery, FlowReader, FlowSink, SentFlowBatch, StoredFlow } from '@palisade/control';
 import { parseTenantId, systemContext, WHOLE_TENANT, type Scope, type TenantContext } from '@palisade/tenancy';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BACKEND, droppedFlow, mixedFlows, sampleFlow, sent } from './sample-flows.ts';
@@ -8,6 +8,8 @@ import { BACKEND, droppedFlow, mixedFlows, sampleFlow, sent } from './sample-flo
 export interface FlowStoreUnderTest {
   readonly sink: FlowSink;
   readonly reader: FlowReader;
+  readonly edges: FlowEdgeReader;
+  readonly keeping: FlowKeeping;
 }
 
 const SECOND_US = 1_000_000;
@@ -219,6 +221,61 @@ export function describeFlowStore(name: string, open: () => Promise<FlowStoreUnd
       await store.sink.append([sent(sender, bootId, 1, [sampleFlow(startUs), sampleFlow(startUs + 1, { destination: twin })])]);
       const page = await store.reader.list(context, query());
       expect(page.flows.map((flow) => flow.destination.labels)).toEqual([BACKEND.labels, twin.labels]);
+    });
+
+    /** Long enough ago for every minute to be over. */
+    const pastUs = startUs - 600 * SECOND_US;
+    const edgeQuery = (hours: number) => ({ sinceUs: pastUs - hours * 3600 * SECOND_US, untilUs: startUs + 3600 * SECOND_US, limit: 1000 });
+
+    async function storeTraffic(): Promise<void> {
+      const minute = (index: number): number => pastUs + index * 60 * SECOND_US;
+      await store.sink.append([
+        sent(sender, bootId, 1, [sampleFlow(minute(0), { event: 'new', packets: 1, bytes: 60 }), sampleFlow(minute(0)), sampleFlow(minute(1), { event: 'closed', weight: 3 })]),
+        sent(sender, bootId, 2, [droppedFlow(minute(1)), droppedFlow(minute(2)), sampleFlow(minute(2), { event: 'l7', http: { method: 'GET', path: '/', status: 500, latencyUs: 3000 } })]),
+      ]);
+      // The destination sees the same connection begin: it counts once.
+      await store.sink.append([sent(sender, bootId, 3, [sampleFlow(minute(0), { event: 'new', direction: 'ingress', packets: 1, bytes: 60 })])]);
+    }
+
+    it.each([['minutes', 1], ['hours', 12]])('sums up who talks to whom, from %s, before and after merging', async (_, hours) => {
+      await storeTraffic();
+      for (let merges = 0; merges < 2; merges++) {
+        const { edges, beyond } = await store.edges.edges(context, edgeQuery(hours));
+        const [busiest, denied] = serviceMap(edges, 60);
+        expect(busiest).toMatchObject({
+          source: { workload: 'frontend-a' }, destination: { workload: 'backend-b' }, port: 8080, flows: 1, packets: 40, bytes: 6000, replyBytes: 36_000,
+          http: { requests: 1, errorRate: 1 },
+        });
+        expect(busiest?.source).not.toHaveProperty('address');
+        expect(denied).toMatchObject({ destination: { workload: 'db-b' }, flowsByVerdict: { dropped: 2 } });
+        expect(dropCauses(edges)).toMatchObject([{ reason: 'policy-denied', policies: [{ name: 'frontend', direction: 'egress' }], flows: 2 }]);
+        expect(edges.find(({ http }) => http !== undefined)?.http?.latency[latencyBucket(3000)]).toBe(1);
+        expect(beyond).toEqual({ edges: 0, flows: 0, bytes: 0 });
+        await store.keeping.compact(context);
+      }
+    });
+
+    it('adds nothing to the sums for a replayed batch', async () => {
+      const batch = sent(sender, bootId, 1, [sampleFlow(pastUs)]);
+      await store.sink.append([batch]);
+      await store.sink.append([batch]);
+      expect((await store.edges.edges(context, edgeQuery(1))).edges).toMatchObject([{ bytes: 1500 }]);
+    });
+
+    it('says what lies beyond the edges it tells apart', async () => {
+      await storeTraffic();
+      const { edges, beyond } = await store.edges.edges(context, { ...edgeQuery(1), limit: 1 });
+      expect(edges).toHaveLength(1);
+      expect(beyond).toMatchObject({ edges: 1, flows: 2 });
+    });
+
+    it('shows sums only within the tenant, the clusters and the namespaces of the actor', async () => {
+      await storeTraffic();
+      const edgesOf = async (who: TenantContext): Promise<number> => (await store.edges.edges(who, edgeQuery(1))).edges.length;
+      expect(await edgesOf(systemContext(parseTenantId(randomUUID()), 'test'))).toBe(0);
+      expect(await edgesOf(scoped({ clusters: [randomUUID()] }))).toBe(0);
+      expect(await edgesOf(scoped({ namespaces: ['data'] }))).toBe(1);
+      expect(await edgesOf(scoped({ namespaces: ['shop'] }))).toBe(2);
     });
   });
 }
