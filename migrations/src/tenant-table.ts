@@ -37,11 +37,14 @@ export async function openToSystem(sql: SqlRunner, table: string, commands: 'SEL
  */
 export async function giveToSystem(sql: SqlRunner, signature: string, callers: readonly string[]): Promise<void> {
   await sql.query(`REVOKE ALL ON FUNCTION ${signature} FROM PUBLIC`);
-  await sql.query(`GRANT EXECUTE ON FUNCTION ${signature} TO ${callers.join(', ')}`);
   // Ownership can only be given to a role that may create in the schema: for this statement only.
   await sql.query('GRANT CREATE ON SCHEMA palisade TO palisade_system');
   await sql.query(`ALTER FUNCTION ${signature} OWNER TO palisade_system`);
   await sql.query('REVOKE CREATE ON SCHEMA palisade FROM palisade_system');
+  // Granted by the new owner: what the old one held as its owner passes on with the ownership.
+  await sql.query('SET ROLE palisade_system');
+  await sql.query(`GRANT EXECUTE ON FUNCTION ${signature} TO ${callers.join(', ')}`);
+  await sql.query('RESET ROLE');
 }
 
 /** Drops a function that was given to `palisade_system`. */

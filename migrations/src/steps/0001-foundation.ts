@@ -218,5 +218,5 @@ async function createFunctions(sql: SqlRunner): Promise<void> {
     RETURNS TABLE (tenant_id uuid, name text, suspended_at timestamptz)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
     AS $$ SELECT t.tenant_id, t.name, t.suspended_at FROM palisade.tenants t ORDER BY t.tenant_id $$`);
-  await giveToSystem(sql, 'palisade.list_tenants()', ['palisade_worker', 'CURRENT_USER']);
+  await giveToSystem(sql, 'palisade.list_tenants()', ['palisade_worker', 'SESSION_USER']);
 }
