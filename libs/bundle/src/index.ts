@@ -37,7 +37,7 @@ export {
 } from './manifest/manifest.ts';
 export { contentDigest } from './manifest/content-digest.ts';
 export { sealBundle, type BundleInput, type PolicyInput, type ProgramInput, type SealedBundle } from './manifest/seal-bundle.ts';
-export { verifyBlob, verifyBundle, verifyKeptBundle, type BundleFiles, type BundleVerdict, type NodeContext } from './manifest/verify-bundle.ts';
+export { readKeptBundle, verifyBlob, verifyBundle, type BundleFiles, type BundleVerdict, type NodeContext } from './manifest/verify-bundle.ts';
 export { sealAssignment, type AssignmentInput, type AssignmentProof, type NodeAssignment } from './assignment/assignment.ts';
 export { acceptEpochRecovery, FIRST_EPOCH, sealEpochRecovery, trustedEpoch } from './assignment/epoch-recovery.ts';
 export { sealIdentities, verifyIdentities, type IdentityMessage, type IdentityPosition } from './identities/identity-envelope.ts';

@@ -15,3 +15,4 @@ export {
   type MetadataRole,
 } from './channel/routes.ts';
 export { formatNodeSpiffeId, nodeIdentityOfSubjectAltName, parseNodeSpiffeId, type NodeIdentity } from './identity/spiffe-id.ts';
+export type { MessageInitShape } from '@bufbuild/protobuf';

@@ -4,7 +4,8 @@ import { assertAssigned, type AssignmentProof } from '../assignment/assignment.t
 import { assertEpoch } from '../assignment/epoch-recovery.ts';
 import { compareGenerations, formatGeneration } from '../generation.ts';
 import { BUNDLE_LIMITS } from '../limits.ts';
-import { openEnvelope } from '../signing/dsse.ts';
+import { parseJson } from '../canonical/json-reader.ts';
+import { openEnvelope, parseEnvelope } from '../signing/dsse.ts';
 import type { Arch, TargetsFile } from '../tuf/image-targets.ts';
 import { assertNotExpired } from '../tuf/metadata.ts';
 import { acceptGeneration, type TrustedState } from '../tuf/trusted-state.ts';
@@ -56,15 +57,14 @@ export function verifyBundle(state: TrustedState, files: BundleFiles, node: Node
 }
 
 /**
- * Reads back a bundle that this node verified and kept: signature and content digest are checked again, expiry,
- * generation and freshness are not, since they only ever block *new* loads.
+ * Reads back a bundle that this node verified and kept, by the hash it recorded then. Signatures, expiry and generation
+ * are not looked at again: rotating a key or letting time pass blocks *new* loads, it never takes away what runs.
  */
-export function verifyKeptBundle(state: TrustedState, envelope: Uint8Array, node: Pick<NodeContext, 'tenantId' | 'clusterId' | 'arch'>): { readonly ok: true; readonly manifest: Manifest } | Rejection {
+export function readKeptBundle(envelope: Uint8Array, manifestSha256: string): { readonly ok: true; readonly manifest: Manifest } | Rejection {
   return rejectionOf(() => {
-    const manifest = openManifest(state, envelope);
-    if (manifest.tenantId !== node.tenantId || manifest.clusterId !== node.clusterId) throw new BundleError('wrong-cluster', 'the kept bundle is of another cluster');
-    if (manifest.arch !== node.arch) throw new BundleError('wrong-arch', 'the kept bundle is for another architecture');
-    return { ok: true as const, manifest };
+    if (sha256Hex(envelope) !== manifestSha256) throw new BundleError('hash-mismatch', 'the kept manifest is not the one that was accepted');
+    const { payload } = parseEnvelope(envelope, BUNDLE_LIMITS.manifestBytes, 'the kept manifest');
+    return { ok: true as const, manifest: withTrueDigest(parseManifest(parseJson(payload, BUNDLE_LIMITS.manifestBytes, 'the kept manifest'))) };
   });
 }
 
@@ -80,7 +80,10 @@ export function verifyBlob(reference: BlobReference, bytes: Uint8Array): { reado
 function openManifest(state: TrustedState, envelope: Uint8Array): Manifest {
   const authority = state.root.signed.roles.director;
   const { payload } = openEnvelope(envelope, { payloadType: MANIFEST_PAYLOAD_TYPE, authority, maxBytes: BUNDLE_LIMITS.manifestBytes, what: 'the manifest' });
-  const manifest = parseManifest(payload);
+  return withTrueDigest(parseManifest(payload));
+}
+
+function withTrueDigest(manifest: Manifest): Manifest {
   const digest = contentDigest(manifest.programs, { live: manifest.policy, ...(manifest.shadowPolicy && { shadow: manifest.shadowPolicy }) }, manifest.maps);
   if (digest !== manifest.contentDigest) throw new BundleError('content-digest-mismatch', 'the manifest states a content digest that its content does not have');
   return manifest;

@@ -1,0 +1,87 @@
+import { parseArgs } from 'node:util';
+import { parseDuration } from './break-glass/break-glass.ts';
+import { parseLogLevel, type LogLevel } from './log.ts';
+
+export const USAGE = `palisade-agent: enforces this node's policies and reports its flows
+
+  run --state DIR --gateway https://HOST:PORT --endpoints FILE --pin-root DIR
+      [--enroll-token-file FILE --trust sha256:…]   on the first start
+      [--health-window-ms N] [--commit-timeout-ms N] [--log-level debug|info|warn|error]
+  disable --for 30m --state DIR [--pin-root DIR]    suspends enforcement for a bounded time (break-glass)
+  enable --state DIR [--pin-root DIR]               ends it early
+  status --state DIR [--pin-root DIR]               what this node runs, as JSON
+  uninstall --state DIR --pin-root DIR              takes every program and map of Palisade out of the kernel
+`;
+
+export interface RunCommand {
+  readonly kind: 'run';
+  readonly stateDir: string;
+  readonly gateway: string;
+  readonly endpointsFile: string;
+  readonly pinRoot: string;
+  readonly enrollTokenFile?: string;
+  readonly trustPin?: string;
+  readonly healthWindowMs?: number;
+  readonly commitTimeoutMs?: number;
+  readonly logLevel: LogLevel;
+}
+
+export type Command =
+  | RunCommand
+  | { readonly kind: 'disable'; readonly stateDir: string; readonly pinRoot: string; readonly forMs: number }
+  | { readonly kind: 'enable' | 'status' | 'uninstall'; readonly stateDir: string; readonly pinRoot: string };
+
+const DEFAULT_STATE = '/var/lib/palisade-agent';
+const DEFAULT_PINS = '/sys/fs/bpf/palisade';
+
+/** @throws Error with one sentence that says what is missing */
+export function parseCommand(argv: readonly string[]): Command {
+  const { positionals, values } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      state: { type: 'string', default: DEFAULT_STATE },
+      'pin-root': { type: 'string', default: DEFAULT_PINS },
+      gateway: { type: 'string' },
+      endpoints: { type: 'string' },
+      'enroll-token-file': { type: 'string' },
+      trust: { type: 'string' },
+      'health-window-ms': { type: 'string' },
+      'commit-timeout-ms': { type: 'string' },
+      'log-level': { type: 'string', default: 'info' },
+      for: { type: 'string' },
+    },
+  });
+  const [kind] = positionals;
+  const place = { stateDir: values.state, pinRoot: values['pin-root'] };
+  if (kind === 'enable' || kind === 'status' || kind === 'uninstall') return { kind, ...place };
+  if (kind === 'disable') {
+    const forMs = parseDuration(values.for ?? '');
+    if (forMs === undefined) throw new Error('Say for how long: --for 30m (seconds s, minutes m, hours h; at most 24h).');
+    return { kind, ...place, forMs };
+  }
+  if (kind !== 'run') throw new Error('Name a command: run, disable, enable, status or uninstall.');
+  const logLevel = parseLogLevel(values['log-level']);
+  if (logLevel === undefined) throw new Error('--log-level is debug, info, warn or error.');
+  if (values.gateway === undefined || !URL.canParse(values.gateway) || new URL(values.gateway).protocol !== 'https:') {
+    throw new Error('Name the gateway: --gateway https://HOST:PORT.');
+  }
+  if (values.endpoints === undefined) throw new Error('Name the endpoint file: --endpoints FILE.');
+  return {
+    kind,
+    ...place,
+    gateway: values.gateway,
+    endpointsFile: values.endpoints,
+    logLevel,
+    ...(values['enroll-token-file'] !== undefined && { enrollTokenFile: values['enroll-token-file'] }),
+    ...(values.trust !== undefined && { trustPin: values.trust }),
+    ...milliseconds('healthWindowMs', '--health-window-ms', values['health-window-ms']),
+    ...milliseconds('commitTimeoutMs', '--commit-timeout-ms', values['commit-timeout-ms']),
+  };
+}
+
+function milliseconds<K extends string>(name: K, option: string, text: string | undefined): { readonly [P in K]?: number } {
+  if (text === undefined) return {};
+  if (!/^[1-9][0-9]{0,8}$/.test(text)) throw new Error(`${option} is a number of milliseconds.`);
+  return { [name]: Number(text) } as { readonly [P in K]?: number };
+}

@@ -1,0 +1,98 @@
+import { verifyIdentities, type IdentityMessage, type IdentityPosition, type TrustedState } from '@palisade/bundle';
+import type { ClusterFacts, FactsIncrement } from '@palisade/policy';
+import { identitiesPath, IdentityDeliverySchema, maxMessageBytes } from '@palisade/protocol';
+import type { AgentState } from '../state/agent-state.ts';
+import { decodeAnswer } from '../transport/decode-answer.ts';
+import type { GatewayRequests } from '../transport/gateway-requests.ts';
+import { TrustRefused } from '../trust/root-chain.ts';
+import { applyIncrement } from './apply-increment.ts';
+
+const TIMEOUT_MS = 60_000;
+/** Deliveries one catch-up reads before it lets the check-in loop go on. */
+const MAX_DELIVERIES = 1_000;
+
+/**
+ * This node's copy of the signed identity stream. It only moves forward, whatever bundle runs; it is on disk before
+ * anything is resolved against it.
+ */
+export class IdentityReplica {
+  readonly #state: AgentState;
+  readonly #scope: { readonly tenantId: string; readonly clusterId: string };
+  #position: IdentityPosition | undefined;
+  #facts: ClusterFacts | undefined;
+
+  constructor(state: AgentState, scope: { readonly tenantId: string; readonly clusterId: string }) {
+    this.#state = state;
+    this.#scope = scope;
+    const stored = state.facts();
+    if (stored !== undefined) {
+      this.#facts = stored.facts;
+      this.#position = { epoch: BigInt(stored.epoch), revision: stored.facts.identityRevision };
+    }
+  }
+
+  get facts(): ClusterFacts | undefined {
+    return this.#facts;
+  }
+
+  /** 0 before the first snapshot. */
+  get revision(): number {
+    return this.#position?.revision ?? 0;
+  }
+
+  /**
+   * Fetches and verifies what is new. An increment that does not start where this node stands, or that the gateway lost,
+   * makes it ask for a snapshot instead.
+   * @returns whether the facts changed
+   * @throws TrustRefused (the old facts stay), GatewayRefused, GatewayUnreachable
+   */
+  async catchUp(gateway: GatewayRequests, trusted: TrustedState): Promise<boolean> {
+    const before = this.#position;
+    let since = this.#position?.revision;
+    for (let round = 0; round < MAX_DELIVERIES; round += 1) {
+      const { body } = await gateway.request({ method: 'GET', path: identitiesPath(since), maxBytes: maxMessageBytes(IdentityDeliverySchema), timeoutMs: TIMEOUT_MS });
+      const delivery = decodeAnswer(IdentityDeliverySchema, body);
+      const gap = this.#take(delivery.envelopes, trusted, since !== undefined);
+      if (gap) {
+        since = undefined;
+        continue;
+      }
+      since = this.#position?.revision;
+      if (!delivery.more) break;
+    }
+    return this.#position !== before;
+  }
+
+  /** @returns true on a gap that a snapshot can close */
+  #take(envelopes: readonly Uint8Array[], trusted: TrustedState, askedForIncrements: boolean): boolean {
+    let changed = false;
+    try {
+      for (const envelope of envelopes) {
+        const verdict = verifyIdentities(trusted, envelope, this.#scope, this.#position);
+        if (!verdict.ok) {
+          if (verdict.code === 'identity-gap' && askedForIncrements) return true;
+          throw new TrustRefused(verdict);
+        }
+        const { message } = verdict;
+        if (message.kind === 'snapshot' && message.epoch === this.#position?.epoch && message.revision === this.#position.revision) continue;
+        this.#facts = factsAfter(this.#facts, message);
+        this.#position = { epoch: message.epoch, revision: message.revision };
+        changed = true;
+      }
+      return false;
+    } finally {
+      if (changed && this.#facts !== undefined && this.#position !== undefined) {
+        this.#state.saveFacts({ epoch: String(this.#position.epoch), facts: this.#facts });
+      }
+    }
+  }
+}
+
+function factsAfter(facts: ClusterFacts | undefined, message: IdentityMessage): ClusterFacts {
+  const content: unknown = message.content;
+  const next = message.kind === 'snapshot' || facts === undefined ? (content as ClusterFacts) : applyIncrement(facts, content as FactsIncrement);
+  if (next.identityRevision !== message.revision) {
+    throw new TrustRefused({ ok: false, code: 'malformed', message: `an identity message says revision ${message.revision} outside and ${next.identityRevision} inside` });
+  }
+  return next;
+}
