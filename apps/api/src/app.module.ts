@@ -8,13 +8,18 @@ import { AuditEventsModule } from './audit-events/audit-events.module.ts';
 import { ClustersModule } from './clusters/clusters.module.ts';
 import type { ApiConfig } from './config.ts';
 import { DatabaseModule } from './database/database.module.ts';
+import { FlowsModule } from './flows/flows.module.ts';
 import { IdempotencyModule } from './idempotency/idempotency.module.ts';
 import { PagingModule } from './paging/paging.module.ts';
 import { PoliciesModule } from './policies/policies.module.ts';
+import { BundlesModule } from './bundles/bundles.module.ts';
+import { EnrollmentTokensModule } from './enrollment-tokens/enrollment-tokens.module.ts';
+import { NodesModule } from './nodes/nodes.module.ts';
+import { RolloutsModule } from './rollouts/rollouts.module.ts';
 import { VerdictsModule } from './verdicts/verdicts.module.ts';
 
 /** One module a feature, in a folder of its own. A new feature is listed here and nowhere else. */
-const FEATURES = [ClustersModule, PoliciesModule, VerdictsModule, AuditEventsModule, ApiTokensModule];
+const FEATURES = [ClustersModule, EnrollmentTokensModule, NodesModule, BundlesModule, RolloutsModule, PoliciesModule, VerdictsModule, AuditEventsModule, ApiTokensModule, FlowsModule];
 
 export interface ApplicationParts {
   readonly config: ApiConfig;

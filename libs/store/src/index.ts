@@ -24,3 +24,4 @@ export { postgresClusterNames, postgresIdentities } from './identities/identity-
 export { postgresRollouts } from './rollouts/rollout-repository.ts';
 export { postgresWorkFinder, type TenantWork, type WorkFinder } from './rollouts/work-finder.ts';
 export { WakeListener, type Wake } from './wake-listener.ts';
+export { bundleRepositories, enrollmentRepositories, nodeRepositories, rolloutRepositories } from './fleet-repositories.ts';
