@@ -99,7 +99,7 @@
 struct control {
 	__u64 generation; /* grows by one with every activation; its lowest bit names the bank */
 	__u32 flags;
-	__u32 network_count;
+	__u32 export_epoch; /* grows with every export of all connections */
 	__u64 pickup_until_ns; /* until then TCP connections that are older than their endpoint's hooks are adopted */
 };
 
@@ -154,8 +154,9 @@ struct connection {
 	__u8 shadow_verdict;
 	__u8 shadow_differs;
 	__u16 reserved;
-	__u32 network;
-	__u64 exported_packets[2];
+	__u32 exported_packets[2]; /* what events have told already; the rest is the next delta */
+	__u32 exported_epoch;
+	__u64 exported_bytes[2];
 };
 
 struct address4_key {
@@ -252,7 +253,8 @@ struct loss_counters {
 	__u64 table_full;          /* connections that found no entry */
 	__u64 rejudged;            /* packets that met a newer generation */
 	__u64 events;              /* events written */
-	__u64 reserved[2];
+	__u64 iterated;            /* entries that exports have looked at */
+	__u64 reserved;
 };
 
 struct flow_event {

@@ -41,26 +41,30 @@ struct report {
 	__u32 peer_identity;
 	__u32 shadow_rule_id;
 	__u32 swapped; /* the packet is a reply, the event tells the forward direction */
-	const struct connection *connection; /* counters and backend, where there is one */
 };
 
 /* Readers poll on a timer; they are woken early only when the ring runs full (default wake-ups cost a third of CRR). */
 #define RING_PRESSURE (1 << 20)
 
-static __noinline int report_flow(struct scene *s, struct report *r)
+/*
+ * `c`: counters and backend, where there is a connection. Not 0: there was no room, the event is lost and counted (a
+ * connection's counters stay for its next event). Global functions are verified once, whoever calls them.
+ */
+__noinline int report_flow(struct scene *s, struct report *r, struct connection *c)
 {
 	struct loss_counters *loss = losses();
-	const struct packet *p = &s->packet;
+	const struct packet *p;
 	struct flow_event *e;
 	__u64 sequence;
 
-	if (!loss)
+	if (!loss || !s || !r)
 		return 0;
+	p = &s->packet;
 	sequence = loss->events++;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		loss->ring_full++;
-		return 0;
+		return -1;
 	}
 	__builtin_memset(e, 0, sizeof(*e));
 	e->time_ns = s->now_ns;
@@ -78,7 +82,7 @@ static __noinline int report_flow(struct scene *s, struct report *r)
 	}
 	if (p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6) {
 		e->source_port = 0;
-		e->destination_port = r->connection ? r->connection->policy_port : p->policy_port;
+		e->destination_port = c ? c->policy_port : p->policy_port;
 	}
 	e->slot = s->endpoint.slot;
 	e->kind = r->kind;
@@ -97,14 +101,22 @@ static __noinline int report_flow(struct scene *s, struct report *r)
 	e->shadow_rule_id = r->shadow_rule_id;
 	e->shadow_verdict = r->shadow_verdict;
 	e->first_seen_ns = s->now_ns;
-	if (r->connection) {
-		const struct connection *c = r->connection;
-
-		e->packets = c->packets[0];
-		e->bytes = c->bytes[0];
-		e->reply_packets = c->packets[1];
-		e->reply_bytes = c->bytes[1];
+	if (c) {
 		e->first_seen_ns = c->first_seen_ns;
+		if (r->kind != EVENT_DROPPED) {
+			/* Events tell what is new since the last one; sums of a connection's events are its counters. */
+			e->packets = (__u32)c->packets[0] - c->exported_packets[0];
+			e->reply_packets = (__u32)c->packets[1] - c->exported_packets[1];
+			e->bytes = c->bytes[0] - c->exported_bytes[0];
+			e->reply_bytes = c->bytes[1] - c->exported_bytes[1];
+			c->exported_packets[0] += e->packets;
+			c->exported_packets[1] += e->reply_packets;
+			c->exported_bytes[0] += e->bytes;
+			c->exported_bytes[1] += e->reply_bytes;
+		} else {
+			e->packets = 1;
+			e->bytes = p->length;
+		}
 		if (c->flags & CONNECTION_TRANSLATED && c->backend_port) {
 			e->flags |= FLOW_TRANSLATED;
 			__builtin_memcpy(e->original_destination, e->destination, 16);

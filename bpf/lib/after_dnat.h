@@ -28,7 +28,6 @@ static __always_inline int translated_connection(struct scene *s, const __u32 *o
 	struct packet *p = &s->packet;
 	union connection_key key;
 	struct connection *c;
-	struct judgement j;
 	int fresh;
 
 	__builtin_memcpy(backend, p->destination, 16);
@@ -40,42 +39,38 @@ static __always_inline int translated_connection(struct scene *s, const __u32 *o
 	    same_address(c->backend, backend) && c->backend_port == bpf_ntohs(backend_port_be))
 		return PASS;
 
-	judge(s, backend, DIRECTION_EGRESS, bpf_ntohs(backend_port_be), v6, &j);
+	judge(s, backend, DIRECTION_EGRESS, p->protocol, bpf_ntohs(backend_port_be), v6);
 	if (!c) {
 		/* No room in the table: policy alone decides, replies will not be admitted. */
-		if (j.verdict == VERDICT_DENY) {
-			report_drop(s, &j, DIRECTION_EGRESS, 0, 0);
-			return DROP;
-		}
-		return PASS;
+		return s->judgement.verdict == VERDICT_DENY ? report_drop(s, 0, DIRECTION_EGRESS, 0) : PASS;
 	}
 	fresh = c->flags & CONNECTION_PENDING;
 	c->flags |= CONNECTION_TRANSLATED;
 	__builtin_memcpy(c->backend, backend, 16);
 	c->backend_port = bpf_ntohs(backend_port_be);
-	if (j.verdict == VERDICT_DENY) {
+	if (s->judgement.verdict == VERDICT_DENY) {
 		if (!fresh)
-			connection_deny(s, c, &j, 0);
-		report_drop(s, &j, DIRECTION_EGRESS, c, 0);
+			connection_deny(s, c, 0);
+		report_drop(s, c, DIRECTION_EGRESS, 0);
 		if (fresh)
 			connection_remove(&key, v6);
 		return DROP;
 	}
 	c->flags &= ~CONNECTION_PENDING;
-	connection_take(c, s, &j);
+	connection_take(c, s);
 	if (fresh)
-		report_connection(s, c, EVENT_NEW, j.reason, 0);
+		report_connection(s, c, EVENT_NEW, s->judgement.reason, 0);
 	return PASS;
 }
 
-static __noinline int translated4(struct scene *s, const __u32 *original, __u16 original_port_be)
+__noinline int translated4(struct scene *s, const struct address *original, __u32 original_port_be)
 {
-	return translated_connection(s, original, original_port_be, 0);
+	return s && original ? translated_connection(s, original->words, original_port_be, 0) : DROP;
 }
 
-static __noinline int translated6(struct scene *s, const __u32 *original, __u16 original_port_be)
+__noinline int translated6(struct scene *s, const struct address *original, __u32 original_port_be)
 {
-	return translated_connection(s, original, original_port_be, 1);
+	return s && original ? translated_connection(s, original->words, original_port_be, 1) : DROP;
 }
 
 static __always_inline int judge_translated(struct bpf_nf_ctx *ctx, struct scene *s, const struct nf_conn *ct, int info)
@@ -83,7 +78,7 @@ static __always_inline int judge_translated(struct bpf_nf_ctx *ctx, struct scene
 	struct sk_buff *skb = ctx->skb;
 	__u32 header = skb->network_header;
 	struct reader from = { .linear = skb->head + header, .limit = skb->len - skb->data_len };
-	__u32 original[4] = {};
+	struct address original = {};
 	__u16 original_port_be;
 	int bad;
 
@@ -95,14 +90,14 @@ static __always_inline int judge_translated(struct bpf_nf_ctx *ctx, struct scene
 		return PASS; /* the endpoint hook has looked at the packet inside */
 	if (s->packet.later_fragment && fragment_recall(s))
 		return drop_unread(s, REASON_FRAGMENT);
-	__builtin_memcpy(original, s->packet.destination, 16);
+	__builtin_memcpy(&original, s->packet.destination, 16);
 	original_port_be = s->packet.destination_port_be;
 	if (ct) {
 		BPF_CORE_READ_INTO(&original, ct, tuplehash[0].tuple.dst.u3.all);
 		if (s->packet.protocol != IPPROTO_ICMP && s->packet.protocol != IPPROTO_ICMPV6)
 			original_port_be = BPF_CORE_READ(ct, tuplehash[0].tuple.dst.u.all);
 	}
-	return s->packet.family == 4 ? translated4(s, original, original_port_be) : translated6(s, original, original_port_be);
+	return s->packet.family == 4 ? translated4(s, &original, original_port_be) : translated6(s, &original, original_port_be);
 }
 
 /* The coarse clock is not offered to netfilter programs; the precise one is the same clock, at most a tick ahead. */

@@ -3,13 +3,27 @@
 #ifndef PALISADE_JUDGE_H
 #define PALISADE_JUDGE_H
 
-#define PASS 1
 #define DROP 0
+#define PASS 1
+#define PASS_AUDITED 2
 
-/* Asks the live policy about the endpoint's peer at `address`. */
-static __always_inline void judge_protocol(const struct scene *s, const __u32 *address, __u32 direction, __u8 protocol, __u16 port,
-					   const int v6, struct judgement *out)
+static __always_inline void ask_shadow(struct scene *s, const __u32 *address, __u32 direction, __u8 protocol, __u16 port, const int v6)
 {
+	struct judgement *out = &s->judgement;
+	struct address_class peer;
+	struct policy_entry entry;
+
+	classify(PALISADE_BANKS + s->bank, s->endpoint.network, address, v6, &peer);
+	policy_lookup(&shadow_policies, &shadow_shapes, BANKED(s->bank, s->endpoint.slot), peer.peer_class, direction, protocol, port, &entry);
+	out->shadow_verdict = entry.verdict;
+	out->shadow_rule_id = entry.rule_id;
+	out->shadow_differs = entry.verdict != out->verdict;
+}
+
+/* Asks the live policy, and the shadow policy beside it, about the endpoint's peer at `address`; answers in s->judgement. */
+static __always_inline void ask_policy(struct scene *s, const __u32 *address, __u32 direction, __u8 protocol, __u16 port, const int v6)
+{
+	struct judgement *out = &s->judgement;
 	struct address_class peer;
 	struct policy_entry entry;
 
@@ -21,6 +35,9 @@ static __always_inline void judge_protocol(const struct scene *s, const __u32 *a
 	out->rule_id = entry.rule_id;
 	out->identity = peer.identity;
 	out->reason = REASON_NONE;
+	out->shadow_differs = 0;
+	if (s->control_flags & CONTROL_SHADOW)
+		ask_shadow(s, address, direction, protocol, port, v6);
 	if (entry.verdict == VERDICT_DENY) {
 		out->reason = entry.flags & ENTRY_RULE ? REASON_POLICY_RULE : REASON_POLICY;
 		if (s->endpoint.flags & ENDPOINT_AUDIT)
@@ -34,53 +51,95 @@ static __always_inline void judge_protocol(const struct scene *s, const __u32 *a
 	}
 }
 
-static __always_inline void judge(const struct scene *s, const __u32 *address, __u32 direction, __u16 port, const int v6,
-				  struct judgement *out)
+struct address {
+	__u32 words[4];
+};
+
+/* Functions of their own, because the verifier would walk every inlined copy. `what`: protocol << 16 | port. */
+__noinline int ask_policy4(struct scene *s, const struct address *address, __u32 direction, __u32 what)
 {
-	judge_protocol(s, address, direction, s->packet.protocol, port, v6, out);
+	if (!s || !address)
+		return VERDICT_DENY;
+	ask_policy(s, address->words, direction, what >> 16, what, 0);
+	return s->judgement.verdict;
 }
 
-static __always_inline void report_drop(struct scene *s, const struct judgement *j, __u32 direction, const struct connection *c, int swapped)
+__noinline int ask_policy6(struct scene *s, const struct address *address, __u32 direction, __u32 what)
 {
+	if (!s || !address)
+		return VERDICT_DENY;
+	ask_policy(s, address->words, direction, what >> 16, what, 1);
+	return s->judgement.verdict;
+}
+
+static __always_inline int judge(struct scene *s, const __u32 *address, __u32 direction, __u8 protocol, __u16 port, const int v6)
+{
+	__u32 what = (__u32)protocol << 16 | port;
+
+	const struct address *at = (const void *)address;
+
+	return v6 ? ask_policy6(s, at, direction, what) : ask_policy4(s, at, direction, what);
+}
+
+/* Reports one dropped packet under s->judgement. */
+__noinline int report_drop(struct scene *s, struct connection *c, __u32 direction, __u32 swapped)
+{
+	const struct judgement *j;
+
+	if (!s)
+		return DROP;
+	j = &s->judgement;
 	struct report r = {
 		.kind = EVENT_DROPPED,
 		.verdict = VERDICT_DENY,
 		.reason = j->reason,
-		.flags = j->flags & ENTRY_LOG ? FLOW_LOG : 0,
+		.flags = (j->flags & ENTRY_LOG ? FLOW_LOG : 0) | (j->shadow_differs ? FLOW_SHADOW : 0),
 		.direction = direction,
+		.shadow_verdict = j->shadow_verdict,
+		.shadow_rule_id = j->shadow_rule_id,
 		.rule_id = j->rule_id,
 		.peer_identity = j->identity,
 		.swapped = swapped,
-		.connection = c,
 	};
 
 	s->reason = j->reason;
-	report_flow(s, &r);
+	report_flow(s, &r, c);
+	return DROP;
 }
 
-static __always_inline void report_connection(struct scene *s, const struct connection *c, __u8 kind, __u32 reason, int swapped)
+/* `swapped`: the packet in the scene goes the other way than the connection. */
+__noinline int report_connection(struct scene *s, struct connection *c, __u32 kind, __u32 reason, __u32 swapped)
 {
+	if (!s || !c)
+		return -1;
 	struct report r = {
 		.kind = kind,
 		.verdict = c->verdict,
 		.reason = reason,
-		.flags = c->flags & CONNECTION_LOG ? FLOW_LOG : 0,
+		.flags = (c->flags & CONNECTION_LOG ? FLOW_LOG : 0) | (c->shadow_differs ? FLOW_SHADOW : 0),
+		.shadow_verdict = c->shadow_verdict,
+		.shadow_rule_id = c->shadow_rule_id,
 		.direction = !!(c->flags & CONNECTION_EGRESS),
 		.rule_id = c->rule_id,
 		.peer_identity = c->peer_identity,
 		.swapped = swapped,
-		.connection = c,
 	};
 
-	report_flow(s, &r);
+	return report_flow(s, &r, c);
 }
 
-static __always_inline void connection_take(struct connection *c, const struct scene *s, const struct judgement *j)
+/* The connection lives under s->judgement from now on. */
+static __always_inline void connection_take(struct connection *c, const struct scene *s)
 {
+	const struct judgement *j = &s->judgement;
+
 	c->verdict = j->verdict;
 	c->rule_id = j->rule_id;
 	c->peer_identity = j->identity;
 	c->l7 = j->l7;
+	c->shadow_verdict = j->shadow_verdict;
+	c->shadow_rule_id = j->shadow_rule_id;
+	c->shadow_differs = j->shadow_differs;
 	c->flags = (c->flags & ~(CONNECTION_LOG | CONNECTION_RULE)) | (j->flags & ENTRY_LOG ? CONNECTION_LOG : 0) |
 		   (j->flags & ENTRY_RULE ? CONNECTION_RULE : 0);
 	c->generation = s->generation;
@@ -90,11 +149,11 @@ static __always_inline void connection_take(struct connection *c, const struct s
  * Policy cuts a connection that it allowed before. The entry stays, so that its packets keep meeting a verdict instead
  * of looking like a connection that is older than the hooks; it lives longer than that adoption lasts.
  */
-static __always_inline void connection_deny(struct scene *s, struct connection *c, const struct judgement *j, int swapped)
+static __always_inline void connection_deny(struct scene *s, struct connection *c, int swapped)
 {
 	if (c->verdict != VERDICT_DENY)
-		report_connection(s, c, EVENT_CLOSED, j->reason, swapped);
-	connection_take(c, s, j);
+		report_connection(s, c, EVENT_CLOSED, s->judgement.reason, swapped);
+	connection_take(c, s);
 	c->state = STATE_CLOSING;
 	c->last_seen_ns = s->now_ns;
 }
@@ -121,21 +180,41 @@ static __always_inline int is_service(const struct scene *s)
 	return bpf_map_lookup_elem(&services, &key) != 0;
 }
 
+/*
+ * A packet of a TCP connection that is older than the hooks may be the answer of one that goes the other way: passes if
+ * policy allows that. Leaves the first judgement in place when it does not.
+ */
+static __always_inline int adopt_reversed(struct scene *s, __u32 direction, __u16 port, const int v6)
+{
+	struct judgement first = s->judgement;
+
+	if (judge(s, peer_address(s), direction, IPPROTO_TCP, port, v6) != VERDICT_DENY)
+		return 1;
+	s->judgement = first;
+	return 0;
+}
+
+static __always_inline int isolated(const struct scene *s, __u32 direction)
+{
+	__u32 row = BANKED(s->bank, s->endpoint.slot);
+	struct policy_shape *shape = bpf_map_lookup_elem(&policy_shapes, &row);
+
+	return shape && (direction ? shape->isolated[1] : shape->isolated[0]);
+}
+
 /* A packet that no connection covers. */
 static __always_inline int judge_new(struct scene *s, union connection_key *key, int source_low, const int v6)
 {
 	const struct packet *p = &s->packet;
-	int handshake = (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	int mid_stream = p->protocol == IPPROTO_TCP && !handshake;
+	int tcp = p->protocol == IPPROTO_TCP;
+	int mid_stream = tcp && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN;
 	__u32 direction = s->direction;
 	__u16 port = p->policy_port;
 	struct connection *c = &s->fresh;
-	struct judgement j = {};
 	int swapped = 0;
 
 	__builtin_memset(c, 0, sizeof(*c));
 	c->protocol = p->protocol;
-	c->network = s->endpoint.network;
 	if (direction == DIRECTION_EGRESS && (s->control_flags & CONTROL_AFTER_DNAT) && p->protocol != IPPROTO_ICMP &&
 	    p->protocol != IPPROTO_ICMPV6 && is_service(s)) {
 		c->flags = CONNECTION_TRANSLATED | CONNECTION_PENDING;
@@ -143,38 +222,23 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 		c->verdict = VERDICT_DENY;
 		s->pass_mark = MARK_TRANSLATED;
 	} else {
-		judge(s, peer_address(s), direction, port, v6, &j);
-		if (mid_stream && s->picking_up && j.verdict == VERDICT_DENY) {
-			/* Older than the hooks: it may as well be the answer of a connection that goes the other way. */
-			struct judgement other;
-
-			judge(s, peer_address(s), !direction, bpf_ntohs(p->source_port_be), v6, &other);
-			if (other.verdict != VERDICT_DENY) {
-				j = other;
-				direction = !direction;
-				port = bpf_ntohs(p->source_port_be);
-				swapped = 1;
-			}
-		} else if (j.verdict != VERDICT_DENY && p->protocol == IPPROTO_TCP && (p->tcp_flags & TCP_SYN) && (p->tcp_flags & TCP_ACK) &&
-			   !s->picking_up) {
+		judge(s, peer_address(s), direction, p->protocol, port, v6);
+		if (mid_stream && s->judgement.verdict == VERDICT_DENY && s->picking_up &&
+		    adopt_reversed(s, !direction, bpf_ntohs(p->source_port_be), v6)) {
+			direction = !direction;
+			port = bpf_ntohs(p->source_port_be);
+			swapped = 1;
+		} else if (mid_stream && p->tcp_flags & TCP_SYN && !s->picking_up && isolated(s, direction)) {
 			/* A handshake's second step without its first: nobody asked. */
-			struct policy_shape *shape;
-			__u32 row = BANKED(s->bank, s->endpoint.slot);
-
-			shape = bpf_map_lookup_elem(&policy_shapes, &row);
-			if (shape && (direction ? shape->isolated[1] : shape->isolated[0])) {
-				j.verdict = VERDICT_DENY;
-				j.reason = REASON_STATE;
-			}
+			s->judgement.verdict = VERDICT_DENY;
+			s->judgement.reason = REASON_STATE;
 		}
-		if (j.verdict == VERDICT_DENY) {
-			report_drop(s, &j, direction, 0, swapped);
-			return DROP;
-		}
-		connection_take(c, s, &j);
+		if (s->judgement.verdict == VERDICT_DENY)
+			return report_drop(s, 0, direction, swapped);
+		connection_take(c, s);
 	}
 
-	if (p->protocol == IPPROTO_TCP && (p->tcp_flags & TCP_RST))
+	if (tcp && (p->tcp_flags & TCP_RST))
 		return PASS; /* nothing will follow it */
 	c->flags |= (direction == DIRECTION_EGRESS ? CONNECTION_EGRESS : 0) | (source_low != swapped ? CONNECTION_FORWARD_FROM_LOW : 0);
 	if (mid_stream) {
@@ -190,25 +254,25 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 	c->bytes[1] = swapped ? p->length : 0;
 	c->tcp_flags[0] = swapped ? 0 : p->tcp_flags;
 	c->tcp_flags[1] = swapped ? p->tcp_flags : 0;
-	connection_store(key, c, v6);
 	if (!(c->flags & CONNECTION_PENDING))
-		report_connection(s, c, EVENT_NEW, c->verdict == VERDICT_AUDIT ? j.reason : REASON_NONE, swapped);
+		report_connection(s, c, EVENT_NEW, c->verdict == VERDICT_AUDIT ? s->judgement.reason : REASON_NONE, swapped);
+	connection_store(key, c, v6);
 	return PASS;
 }
 
 /* A packet of a connection that the current generation denies. */
-static __always_inline int drop_denied(struct scene *s, const struct connection *c, int is_reply)
+static __always_inline int drop_denied(struct scene *s, struct connection *c, int is_reply)
 {
-	struct judgement j = {
-		.verdict = VERDICT_DENY,
-		.flags = c->flags & CONNECTION_LOG ? ENTRY_LOG : 0,
-		.rule_id = c->rule_id,
-		.identity = c->peer_identity,
-		.reason = c->flags & CONNECTION_RULE ? REASON_POLICY_RULE : REASON_POLICY,
-	};
+	struct judgement *j = &s->judgement;
 
-	report_drop(s, &j, !!(c->flags & CONNECTION_EGRESS), 0, is_reply);
-	return DROP;
+	j->flags = c->flags & CONNECTION_LOG ? ENTRY_LOG : 0;
+	j->rule_id = c->rule_id;
+	j->identity = c->peer_identity;
+	j->reason = c->flags & CONNECTION_RULE ? REASON_POLICY_RULE : REASON_POLICY;
+	j->shadow_differs = c->shadow_differs;
+	j->shadow_verdict = c->shadow_verdict;
+	j->shadow_rule_id = c->shadow_rule_id;
+	return report_drop(s, 0, !!(c->flags & CONNECTION_EGRESS), is_reply);
 }
 
 /* The generation has moved since the verdict of this connection: asks the current policy about its forward direction. */
@@ -216,7 +280,7 @@ static __always_inline int judge_again(struct scene *s, struct connection *c, in
 {
 	struct loss_counters *loss = losses();
 	__u32 direction = !!(c->flags & CONNECTION_EGRESS);
-	struct judgement j;
+	__u8 verdict = c->verdict, differed = c->shadow_differs;
 
 	if (loss)
 		loss->rejudged++;
@@ -226,29 +290,22 @@ static __always_inline int judge_again(struct scene *s, struct connection *c, in
 		if (!is_reply)
 			return PASS; /* the after-DNAT hook judges it */
 		__builtin_memcpy(backend, c->backend, 16);
-		judge(s, backend, DIRECTION_EGRESS, c->backend_port, v6, &j);
+		judge(s, backend, DIRECTION_EGRESS, c->protocol, c->backend_port, v6);
 	} else {
-		judge(s, peer_address(s), direction, c->policy_port, v6, &j);
-		if (j.verdict == VERDICT_DENY && (c->flags & CONNECTION_ADOPTED)) {
-			struct judgement other;
-			__u16 port = bpf_ntohs(is_reply ? s->packet.destination_port_be : s->packet.source_port_be);
-
-			judge(s, peer_address(s), !direction, port, v6, &other);
-			if (other.verdict != VERDICT_DENY)
-				j = other;
-		}
+		judge(s, peer_address(s), direction, c->protocol, c->policy_port, v6);
+		if (s->judgement.verdict == VERDICT_DENY && (c->flags & CONNECTION_ADOPTED))
+			adopt_reversed(s, !direction, bpf_ntohs(is_reply ? s->packet.destination_port_be : s->packet.source_port_be), v6);
 	}
-	if (j.verdict != VERDICT_DENY) {
-		__u8 before = c->verdict;
-
-		connection_take(c, s, &j);
-		if (c->verdict != before)
-			report_connection(s, c, EVENT_DELTA, j.reason, is_reply);
-		return PASS;
+	if (s->judgement.verdict == VERDICT_DENY) {
+		connection_deny(s, c, is_reply);
+		return report_drop(s, 0, direction, is_reply);
 	}
-	connection_deny(s, c, &j, is_reply);
-	report_drop(s, &j, direction, 0, is_reply);
-	return DROP;
+	connection_take(c, s);
+	if (c->verdict != verdict)
+		report_connection(s, c, verdict == VERDICT_DENY ? EVENT_NEW : EVENT_DELTA, s->judgement.reason, is_reply);
+	else if (c->shadow_differs && !differed)
+		report_connection(s, c, EVENT_SHADOW, REASON_NONE, is_reply);
+	return PASS;
 }
 
 static __always_inline int judge_family(struct scene *s, const int v6)
@@ -264,19 +321,15 @@ static __always_inline int judge_family(struct scene *s, const int v6)
 
 		if (s->now_ns > c->last_seen_ns + connection_timeout_ns(c) || (handshake && c->state >= STATE_CLOSING)) {
 			/* Too old, or its ports are used again: this packet opens a connection of its own. */
-			report_connection(s, c, EVENT_CLOSED, REASON_NONE, is_reply);
+			if (c->verdict != VERDICT_DENY)
+				report_connection(s, c, EVENT_CLOSED, REASON_NONE, is_reply);
 			connection_remove(&key, v6);
 			goto fresh;
 		}
 		if (is_reply && handshake) {
 			/* Simultaneous open (RFC 9293 §3.5): the peer's own attempt is judged as what it is. */
-			struct judgement j;
-
-			judge(s, peer_address(s), s->direction, p->policy_port, v6, &j);
-			if (j.verdict == VERDICT_DENY) {
-				report_drop(s, &j, s->direction, 0, 0);
-				return DROP;
-			}
+			if (judge(s, peer_address(s), s->direction, p->protocol, p->policy_port, v6) == VERDICT_DENY)
+				return report_drop(s, 0, s->direction, 0);
 			return PASS;
 		}
 		if (is_reply && (c->flags & CONNECTION_PENDING)) {
@@ -290,7 +343,7 @@ static __always_inline int judge_family(struct scene *s, const int v6)
 		if (c->verdict == VERDICT_DENY && (is_reply || !(c->flags & CONNECTION_TRANSLATED)))
 			return drop_denied(s, c, is_reply);
 		connection_touch(c, s, is_reply);
-		return PASS;
+		return c->verdict == VERDICT_AUDIT ? PASS_AUDITED : PASS;
 	}
 fresh:
 	return judge_new(s, &key, source_low, v6);
@@ -302,7 +355,6 @@ static __always_inline int is_related(struct scene *s, const int v6)
 	const struct packet *embedded = &s->embedded;
 	union connection_key key;
 	struct connection *c;
-	struct judgement j;
 	__u32 peer[4];
 	__u16 port;
 
@@ -311,7 +363,7 @@ static __always_inline int is_related(struct scene *s, const int v6)
 	if (!c || s->now_ns > c->last_seen_ns + connection_timeout_ns(c) || c->flags & CONNECTION_PENDING)
 		return 0;
 	if (c->generation == s->generation)
-		return 1;
+		return c->verdict != VERDICT_DENY;
 	/* The error's receiver sent the embedded packet, so its peer is that packet's destination; and the other way round. */
 	__builtin_memcpy(peer, s->direction == DIRECTION_INGRESS ? embedded->destination : embedded->source, 16);
 	port = c->policy_port;
@@ -319,8 +371,7 @@ static __always_inline int is_related(struct scene *s, const int v6)
 		__builtin_memcpy(peer, c->backend, 16);
 		port = c->backend_port;
 	}
-	judge_protocol(s, peer, !!(c->flags & CONNECTION_EGRESS), c->protocol, port, v6, &j);
-	return j.verdict != VERDICT_DENY;
+	return judge(s, peer, !!(c->flags & CONNECTION_EGRESS), c->protocol, port, v6) != VERDICT_DENY;
 }
 
 #endif

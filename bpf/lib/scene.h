@@ -14,6 +14,10 @@ struct scene {
 		__u32 rule_id;
 		__u32 identity;
 		__u32 reason;
+		__u32 shadow_rule_id;
+		__u8 shadow_verdict;
+		__u8 shadow_differs;
+		__u16 reserved;
 	} judgement;
 	struct endpoint endpoint;
 	__u64 now_ns;
@@ -31,7 +35,8 @@ struct scene {
    may interrupt another kind. */
 #define SCENE_INTERFACE 0
 #define SCENE_NETFILTER 1
-#define SCENES 2
+#define SCENE_EXPORT 2
+#define SCENES 3
 MAP(scenes, BPF_MAP_TYPE_PERCPU_ARRAY, SCENES, __u32, struct scene);
 
 static __always_inline struct scene *scene_of(__u32 row, const struct endpoint *endpoint, __u32 ifindex, __u32 direction, __u32 length)

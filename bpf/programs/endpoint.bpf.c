@@ -22,41 +22,46 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define TCX_NEXT -1
 
-static __noinline int decide4(struct scene *s)
+__noinline int decide4(struct scene *s)
 {
-	return judge_family(s, 0);
+	return s ? judge_family(s, 0) : DROP;
 }
 
-static __noinline int decide6(struct scene *s)
+__noinline int decide6(struct scene *s)
 {
-	return judge_family(s, 1);
+	return s ? judge_family(s, 1) : DROP;
 }
 
-static __noinline int related4(struct scene *s)
+__noinline int related4(struct scene *s)
 {
-	return is_related(s, 0);
+	return s ? is_related(s, 0) : DROP;
 }
 
-static __noinline int related6(struct scene *s)
+__noinline int related6(struct scene *s)
 {
-	return is_related(s, 1);
+	return s ? is_related(s, 1) : DROP;
 }
 
-static __noinline int drop_unread(struct scene *s, __u32 reason)
+__noinline int drop_unread(struct scene *s, __u32 reason)
 {
+	if (!s)
+		return DROP;
 	struct report r = { .kind = EVENT_DROPPED, .verdict = VERDICT_DENY, .reason = reason, .direction = s->direction };
 
 	s->reason = reason;
-	report_flow(s, &r);
+	report_flow(s, &r, 0);
 	return DROP;
 }
 
 /* Parses the packet inside an ICMP error. Whoever sent the error was the receiver of that packet. */
-static __noinline int check_related(struct __sk_buff *skb, struct scene *s)
+__noinline int check_related(struct __sk_buff *skb, struct scene *s)
 {
-	struct reader from = { .skb = skb, .limit = s->packet.length };
+	struct reader from = { .skb = skb };
 	int bad;
 
+	if (!s)
+		return 0;
+	from.limit = s->packet.length;
 	__builtin_memset(&s->embedded, 0, sizeof(s->embedded));
 	s->embedded.embedded = 1;
 	s->embedded.length = s->packet.length;
@@ -85,20 +90,12 @@ static __always_inline __u32 layer3(struct __sk_buff *skb, const struct reader *
 	return offset;
 }
 
-static __always_inline int isolated(const struct scene *s)
-{
-	__u32 row = BANKED(s->bank, s->endpoint.slot);
-	struct policy_shape *shape = bpf_map_lookup_elem(&policy_shapes, &row);
-
-	return shape && (s->direction ? shape->isolated[1] : shape->isolated[0]);
-}
-
 static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 {
 	struct reader from = { .skb = skb, .limit = skb->len };
 	__u16 protocol;
 	__u32 offset = layer3(skb, &from, &protocol);
-	int bad;
+	int bad, verdict;
 
 	if (!offset)
 		return drop_unread(s, REASON_INVALID);
@@ -106,7 +103,7 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 		bad = parse_ipv4(&from, &s->packet, offset, s->direction);
 	else if (protocol == bpf_htons(ETH_P_IPV6))
 		bad = parse_ipv6(&from, &s->packet, offset, s->direction);
-	else if (protocol == bpf_htons(ETH_P_ARP) || !isolated(s))
+	else if (protocol == bpf_htons(ETH_P_ARP) || !isolated(s, s->direction))
 		return PASS;
 	else
 		return drop_unread(s, REASON_UNSUPPORTED);
@@ -115,14 +112,13 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 	if (is_link_upkeep(&s->packet))
 		return PASS;
 	if (s->packet.later_fragment && fragment_recall(s))
-		return isolated(s) ? drop_unread(s, REASON_FRAGMENT) : PASS;
+		return isolated(s, s->direction) ? drop_unread(s, REASON_FRAGMENT) : PASS;
 	if (s->packet.related && check_related(skb, s))
 		return PASS;
-	if ((s->packet.family == 4 ? decide4(s) : decide6(s)) == DROP)
-		return DROP;
-	if (s->packet.first_fragment)
+	verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
+	if (verdict != DROP && s->packet.first_fragment)
 		fragment_remember(s);
-	return PASS;
+	return verdict;
 }
 
 static __always_inline int at_interface(struct __sk_buff *skb, __u32 direction)
@@ -137,7 +133,7 @@ static __always_inline int at_interface(struct __sk_buff *skb, __u32 direction)
 	if (!s || scene_open(s, bpf_ktime_get_coarse_ns()) || s->control_flags & CONTROL_BYPASS)
 		return TCX_NEXT;
 	verdict = examine(skb, s);
-	count_packet(s, verdict, 0);
+	count_packet(s, verdict != DROP, verdict == PASS_AUDITED);
 	if (verdict == DROP)
 		return TC_ACT_SHOT;
 	if (s->pass_mark)
@@ -160,3 +156,4 @@ int to_endpoint(struct __sk_buff *skb)
 }
 
 #include "../lib/after_dnat.h"
+#include "../lib/export.h"

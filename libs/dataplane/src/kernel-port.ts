@@ -39,7 +39,7 @@ export interface MapContent {
   readonly count: number;
 }
 
-export type ProgramKind = 'interface' | 'netfilter' | 'cgroup-connect4' | 'cgroup-connect6' | 'cgroup-ingress' | 'cgroup-egress' | 'tracepoint' | 'iterator';
+export type ProgramKind = 'interface' | 'netfilter' | 'cgroup-connect4' | 'cgroup-connect6' | 'cgroup-ingress' | 'cgroup-egress' | 'tracepoint';
 
 export interface LoadRequest {
   /** A compiled object, see bpf/Makefile. */
@@ -60,6 +60,8 @@ export interface ProgramInfo {
   readonly id: number;
   readonly name: string;
   readonly tag: string;
+  /** What the verifier walked; the limit is a million. */
+  readonly verifiedInstructions: number;
   /** Both zero unless kernel.bpf_stats_enabled is on. */
   readonly runTimeNs: number;
   readonly runCount: number;

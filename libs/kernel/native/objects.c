@@ -191,7 +191,7 @@ static napi_value test_run(napi_env env, napi_callback_info info)
 	return out;
 }
 
-// programInfo(fd) → { id, type, name, tag, runTimeNs, runCount }
+// programInfo(fd) → { id, type, name, tag, verifiedInstructions, runTimeNs, runCount }
 static napi_value program_info(napi_env env, napi_callback_info info)
 {
 	napi_value a[1], out;
@@ -211,6 +211,7 @@ static napi_value program_info(napi_env env, napi_callback_info info)
 	set_int(env, out, "type", program.type);
 	set_value(env, out, "name", make_text(env, program.name));
 	set_value(env, out, "tag", make_text(env, tag));
+	set_int(env, out, "verifiedInstructions", program.verified_insns);
 	set_int(env, out, "runTimeNs", program.run_time_ns);
 	set_int(env, out, "runCount", program.run_cnt);
 	return out;

@@ -23,7 +23,7 @@ describe.skipIf(unavailable)('the kernel enforcer on real traffic', () => {
   const object = unavailable ? new Uint8Array() : readFileSync(OBJECT_PATH);
   const programs = [{ name: 'endpoint', sha256: createHash('sha256').update(object).digest('hex'), bytes: object }];
   const pinRoot = `/sys/fs/bpf/palisade/test-${network.id}`;
-  const options = { pinRoot, networkNamespace: network.nodePath };
+  const options = { pinRoot, networkNamespace: network.nodePath, deltaIntervalMs: 0 };
   const [frontend, backend, db] = [network.pod('frontend'), network.pod('backend'), network.pod('db')];
   const endpoints: LocalEndpoint[] = network.pods.map((pod, index) => ({
     key: `pod/shop/${pod.name}`,
@@ -211,6 +211,36 @@ describe.skipIf(unavailable)('the kernel enforcer on real traffic', () => {
     const state = await enforcer.apply(desired(SHOP, { endpoints: [...endpoints, missing] }));
     expect(state.endpoints).toContainEqual({ key: missing.key, protected: false, reason: expect.stringContaining('nowhere0') });
     expect(state.endpoints).toContainEqual({ key: 'pod/shop/backend', protected: true });
+  });
+
+  it('tells the counters of a connection in steps that add up', async () => {
+    await enforcer.apply(desired({}));
+    await frontend.ask({ op: 'open', connection: 'counted', host: backend.address, port: 8080 });
+    for (let round = 0; round < 5; round += 1) await frontend.ask({ op: 'exchange', connection: 'counted' });
+    const first = await events();
+    for (let round = 0; round < 5; round += 1) await frontend.ask({ op: 'exchange', connection: 'counted' });
+    const second = await events();
+    const own = [...first, ...second].filter((event) => event.direction === 'egress' && event.source === frontend.address && event.destinationPort === 8080);
+    expect(own.map((event) => event.event)).toEqual(['new', 'delta', 'delta']);
+    const forwarded = (await enforcer.counters()).perEndpoint.find(({ key }) => key === 'pod/shop/frontend')?.forwardedPackets;
+    expect(own.reduce((sum, event) => sum + event.packets + event.replyPackets, 0n)).toBe(forwarded);
+    expect(await events()).toEqual([]);
+  });
+
+  it('reports where a shadow policy would have decided otherwise, and only there', async () => {
+    await enforcer.apply(desired({}, { shadow: resolvedNode(SHOP, addresses) }));
+    await frontend.ask({ op: 'tcp', host: backend.address, port: 8080 });
+    expect(await frontend.ask({ op: 'tcp', host: db.address, port: 5432 })).toMatchObject({ ok: true });
+    const seen = (await events()).filter((event) => event.direction === 'egress' && event.event === 'new');
+    expect(seen.find((event) => event.destination === backend.address)).not.toHaveProperty('shadowVerdict');
+    expect(seen.find((event) => event.destination === db.address)).toMatchObject({ verdict: 'forwarded', shadowVerdict: 'dropped', shadowRuleId: 3 });
+  });
+
+  it('lets audited traffic pass and says what would have dropped it', async () => {
+    await enforcer.apply(desired({ 'pod/shop/frontend': [entry('egress', 0, 0, 0, 'audit', 3)] }));
+    expect(await frontend.ask({ op: 'tcp', host: db.address, port: 5432 })).toMatchObject({ ok: true });
+    expect(await events()).toContainEqual(expect.objectContaining({ event: 'new', direction: 'egress', verdict: 'audit', dropReason: 1, ruleId: 3 }));
+    expect((await enforcer.counters()).auditedPackets).toBeGreaterThan(0n);
   });
 
   it('changes nothing when the same state is applied again', async () => {

@@ -2,24 +2,21 @@ import { createHash } from 'node:crypto';
 import {
   CONTROL_BYPASS,
   ENDPOINT_COUNTERS,
-  FLOW_EVENT,
-  LOSS_COUNTERS,
   buildMapImage,
-  decodeFlowEvent,
   plan,
   type DesiredBank,
   type KernelFlowEvent,
   type KernelPort,
   type LocalEndpoint,
-  type Ring,
 } from '@palisade/dataplane';
 import { NativeKernel } from '@palisade/kernel';
 import { executeAction, type ExecutionContext } from './action-executor.ts';
 import type { DatapathCounters, DesiredState, Enforcer, KernelFeatures, RunningState } from './enforcer.ts';
+import { FlowDrain } from './flow-drain.ts';
 import { MapSet, rowKey } from './map-set.ts';
 import { Pins } from './pins.ts';
 import { ProgramSet, endpointObject } from './program-set.ts';
-import { readObservedState, type ReadState } from './read-observed-state.ts';
+import { readObservedState, readProgramDigest, type ReadState } from './read-observed-state.ts';
 
 export interface KernelEnforcerOptions {
   /** This node's folder in the BPF file system, for example `/sys/fs/bpf/palisade/node-a`. */
@@ -32,6 +29,8 @@ export interface KernelEnforcerOptions {
   readonly cgroupRoot?: string;
   /** Sizes of maps that differ from the object's; they take effect when the maps are created. */
   readonly maxEntries?: Readonly<Record<string, number>>;
+  /** How often living connections tell their counters; 5,000 by default. */
+  readonly deltaIntervalMs?: number;
 }
 
 function sha256(...parts: readonly Uint8Array[]): Uint8Array {
@@ -41,7 +40,7 @@ function sha256(...parts: readonly Uint8Array[]): Uint8Array {
 }
 
 const NOTHING: RunningState = { policyRevision: 0, identityRevision: 0, endpoints: [] };
-const DRAIN_ROUND = 4096;
+const DELTA_INTERVAL_MS = 5000;
 
 /** The enforcer on a real kernel (or on the fake one, in tests). */
 class KernelEnforcer implements Enforcer {
@@ -51,13 +50,14 @@ class KernelEnforcer implements Enforcer {
   readonly #programs: ProgramSet;
   readonly #namespace: string | undefined;
   readonly #failures = new Map<number, string>();
-  #ring: Ring | undefined;
+  readonly #drain: FlowDrain;
 
   constructor(options: KernelEnforcerOptions) {
     this.#kernel = options.kernel ?? new NativeKernel();
     this.#pins = new Pins(options.pinRoot);
     this.#maps = new MapSet(this.#kernel, this.#pins);
     this.#programs = new ProgramSet(this.#kernel, this.#pins, options.maxEntries ?? {});
+    this.#drain = new FlowDrain(this.#kernel, this.#maps, this.#programs, options.deltaIntervalMs ?? DELTA_INTERVAL_MS);
     this.#namespace = options.networkNamespace;
   }
 
@@ -149,16 +149,8 @@ class KernelEnforcer implements Enforcer {
 
   async drain(limit: number): Promise<readonly KernelFlowEvent[]> {
     if (!this.#maps.exist()) return [];
-    this.#ring ??= this.#kernel.openRing(this.#maps.map('events'));
-    const events: KernelFlowEvent[] = [];
-    while (events.length < limit) {
-      const room = Math.min(DRAIN_ROUND, limit - events.length);
-      const buffer = new Uint8Array(room * FLOW_EVENT.size);
-      const count = this.#ring.drain(buffer, FLOW_EVENT.size);
-      for (let at = 0; at < count; at += 1) events.push(decodeFlowEvent(buffer, at * FLOW_EVENT.size));
-      if (count < room) break;
-    }
-    return events;
+    const programDigest = readProgramDigest(this.#kernel, this.#maps);
+    return programDigest === '' ? [] : this.#drain.drain(limit, programDigest);
   }
 
   async counters(): Promise<DatapathCounters> {
@@ -172,7 +164,7 @@ class KernelEnforcer implements Enforcer {
       droppedPackets: total((one) => one.droppedPackets),
       auditedPackets: total((one) => one.auditedPackets),
       perEndpoint: perEndpoint.map(({ key, forwardedPackets, droppedPackets }) => ({ key, forwardedPackets, droppedPackets })),
-      losses: this.#losses(),
+      losses: this.#drain.losses(),
     };
   }
 
@@ -186,13 +178,6 @@ class KernelEnforcer implements Enforcer {
       sum.auditedPackets += counters.audited_packets;
     }
     return sum;
-  }
-
-  #losses(): DatapathCounters['losses'] {
-    const values = this.#kernel.lookup(this.#maps.map('loss_counters'), rowKey(0)) ?? new Uint8Array();
-    let ringFull = 0n;
-    for (let at = 0; at < values.length; at += LOSS_COUNTERS.size) ringFull += LOSS_COUNTERS.decode(values, at).ring_full;
-    return { ringFull, evicted: 0n };
   }
 
   async disable(): Promise<void> {
@@ -223,7 +208,7 @@ class KernelEnforcer implements Enforcer {
   }
 
   async close(): Promise<void> {
-    this.#ring = undefined;
+    this.#drain.close();
     this.#maps.close();
   }
 }

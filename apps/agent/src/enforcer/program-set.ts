@@ -4,7 +4,7 @@ import type { ProgramObject } from './enforcer.ts';
 import type { Pins } from './pins.ts';
 
 const OBJECT = 'endpoint';
-const INTERFACE_PROGRAMS = ['from_endpoint', 'to_endpoint'] as const;
+const INTERFACE_PROGRAMS = ['from_endpoint', 'to_endpoint', 'export_connections'] as const;
 const NETFILTER_PROGRAM = 'after_dnat';
 /** Two priorities, so that a new program can be attached before the old one leaves (netfilter links cannot be updated). */
 const PRIORITIES = [-250, -251] as const;

@@ -102,6 +102,11 @@ function readLinks(kernel: KernelPort, pins: Pins, programDigest: string): Obser
     });
 }
 
+/** Digest of the program object in force; empty before the first. */
+export function readProgramDigest(kernel: KernelPort, maps: MapSet): string {
+  return readBank(kernel, maps, Number(maps.control().generation & 1n), []).programDigest;
+}
+
 export interface ReadState extends ObservedState {
   readonly rows: readonly ObservedRow[];
   /** The bank in force. */

@@ -33,7 +33,7 @@ describe('constants against abi.h', () => {
 
 describe('layout', () => {
   it('decodes what it encodes', () => {
-    const control = { generation: 2n ** 40n, flags: 5, network_count: 1, pickup_until_ns: 7n };
+    const control = { generation: 2n ** 40n, flags: 5, export_epoch: 1, pickup_until_ns: 7n };
     expect(CONTROL.decode(CONTROL.encode(control))).toEqual(control);
   });
   it('writes little-endian at the given place and leaves missing fields zero', () => {

@@ -2,7 +2,7 @@
 
 import { layout } from './layout.ts';
 
-export const CONTROL = layout('control', { generation: ['u64'], flags: ['u32'], network_count: ['u32'], pickup_until_ns: ['u64'] });
+export const CONTROL = layout('control', { generation: ['u64'], flags: ['u32'], export_epoch: ['u32'], pickup_until_ns: ['u64'] });
 
 export const ENDPOINT = layout('endpoint', {
   slot: ['u16'],
@@ -53,8 +53,9 @@ export const CONNECTION = layout('connection', {
   shadow_verdict: ['u8'],
   shadow_differs: ['u8'],
   reserved: ['u16'],
-  network: ['u32'],
-  exported_packets: ['u64', 2],
+  exported_packets: ['u32', 2],
+  exported_epoch: ['u32'],
+  exported_bytes: ['u64', 2],
 });
 
 export const ADDRESS4_KEY = layout('address4_key', { network: ['u32'], address_be: ['u8', 4] });
@@ -92,7 +93,8 @@ export const LOSS_COUNTERS = layout('loss_counters', {
   table_full: ['u64'],
   rejudged: ['u64'],
   events: ['u64'],
-  reserved: ['u64', 2],
+  iterated: ['u64'],
+  reserved: ['u64'],
 });
 
 export const FLOW_EVENT = layout('flow_event', {

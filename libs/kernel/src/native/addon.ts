@@ -30,7 +30,7 @@ export interface NativeAddon {
     maxEntries: Readonly<Record<string, number>>,
   ): { programs: Record<string, number>; maps: Record<string, number> };
   testRun(fd: number, packet: Uint8Array, context: Uint8Array, repeat: number): { result: number; durationNs: number; size: number; packet: Uint8Array };
-  programInfo(fd: number): { id: number; type: number; name: string; tag: string; runTimeNs: number; runCount: number };
+  programInfo(fd: number): { id: number; type: number; name: string; tag: string; verifiedInstructions: number; runTimeNs: number; runCount: number };
   objectPin(fd: number, path: string): void;
   objectOpen(path: string): number | undefined;
   close(fd: number): void;

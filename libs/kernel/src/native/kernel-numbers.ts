@@ -26,8 +26,7 @@ export const PROGRAM_NUMBERS: Readonly<Record<ProgramKind, { readonly type: numb
   'cgroup-connect6': { type: -1, attachType: 11 },
   'cgroup-ingress': { type: -1, attachType: 0 },
   'cgroup-egress': { type: -1, attachType: 1 },
-  tracepoint: { type: -1, attachType: 23 },
-  iterator: { type: -1, attachType: 28 },
+  tracepoint: { type: -1, attachType: -1 },
 };
 
 export const TCX_ATTACH = { ingress: 46, egress: 47 } as const;
