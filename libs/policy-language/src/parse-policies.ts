@@ -23,6 +23,9 @@ export interface ParsedPolicies {
   readonly problems: readonly Problem[];
 }
 
+/** Nobody mends more than this many faults at once; an object stays refused though its later faults are not listed. */
+const MOST_PROBLEMS = 500;
+
 const DEFAULTS: CompileOptions = { defaultNamespace: 'default', defaultMode: 'enforce', revision: 0, fromApiServer: false, legacyRequires: false };
 
 /** Reads YAML or JSON, several documents and `List` objects included. Never throws for bad input: see `problems`. */
@@ -69,7 +72,7 @@ class Collected {
 
   finish(before: readonly Problem[]): ParsedPolicies {
     const problems = [...before, ...this.problems].sort((a, b) => a.document - b.document || a.line - b.line || a.column - b.column);
-    return { documents: this.documents, cidrGroups: this.cidrGroups, problems };
+    return { documents: this.documents, cidrGroups: this.cidrGroups, problems: problems.slice(0, MOST_PROBLEMS) };
   }
 
   private readObject(node: SourceNode, reading: Reading): void {

@@ -2,7 +2,7 @@
 
 import { Composer, isAlias, isMap, isScalar, isSeq, LineCounter, Parser, type Document, type Node, type Pair } from 'yaml';
 import type { Problem, ProblemCode } from '../problem.ts';
-import { nestsTooDeeply, type InputLimits } from './input-limits.ts';
+import { refusedUnread, type InputLimits } from './input-limits.ts';
 import type { SourceList, SourceMap, SourceNode } from './source-node.ts';
 
 export interface SourceDocument {
@@ -37,7 +37,9 @@ export function readYaml(text: string, limits: InputLimits): SourceText {
   if (text.length > limits.maxCharacters) {
     return refuse('input.too-large', `The input has ${text.length} characters, at most ${limits.maxCharacters} are read: send the policies in several parts.`);
   }
-  if (nestsTooDeeply(text)) return refuse('input.too-deep', `The input opens too many lists or maps inside each other: policies nest at most ${limits.maxDepth} levels.`);
+  const refused = refusedUnread(text, limits);
+  if (refused === 'deep') return refuse('input.too-deep', `The input opens too many lists or maps inside each other: policies nest at most ${limits.maxDepth} levels.`);
+  if (refused === 'many') return refuse('input.too-large', `The input has more than ${limits.maxValues} lines and list entries: send the policies in several parts.`);
 
   let number = -1;
   try {
