@@ -115,8 +115,8 @@ export const flowFilterQuery = z.object(filterFields);
 export type FlowFilterQuery = z.output<typeof flowFilterQuery>;
 
 /** When: RFC 3339, or a duration back from now such as `15m`, `6h`, `7d`. */
-const instant = parsed((text) => instantUs(text, Date.now() * 1000)).optional();
-export const flowWindowQuery = z.object({ since: instant, until: instant });
+export const instantParameter = parsed((text) => instantUs(text, Date.now() * 1000)).optional();
+export const flowWindowQuery = z.object({ since: instantParameter, until: instantParameter });
 
 export const listFlowsQuery = z.object({
   ...filterFields,
@@ -125,6 +125,8 @@ export const listFlowsQuery = z.object({
   limit: wholeNumber(1000).pipe(z.number().min(1)).default(100),
   cursor: z.string().max(2048).optional(),
 }).strict();
+/** Follow goes on from now, or from a cursor that an earlier stream gave. */
+export const followFlowsQuery = z.object({ ...filterFields, cursor: z.string().max(2048).optional() }).strict();
 export type ListFlowsQuery = z.output<typeof listFlowsQuery>;
 
 type EndValues = { [Field in EndField]?: z.output<(typeof endFields)[Field]> };

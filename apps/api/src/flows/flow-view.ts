@@ -18,7 +18,7 @@ export const flowEndView = z.object({
   dnsNames: z.array(z.string()).optional(),
 }).meta({ id: 'FlowEnd' });
 
-const flowPolicyView = z.object({
+export const flowPolicyView = z.object({
   kind: z.string(),
   namespace: z.string().optional(),
   name: z.string(),

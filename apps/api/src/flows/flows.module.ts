@@ -1,12 +1,14 @@
 import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
-import { ReadClusters, ReadFlows } from '@palisade/control';
-import { PostgresFlowReader } from '@palisade/flow-store';
+import { ReadClusters, ReadFlows, SummarizeFlows } from '@palisade/control';
+import { PostgresFlowEdges, PostgresFlowReader } from '@palisade/flow-store';
 import { clusterRepositories, createUnitOfWork } from '@palisade/store';
 import pg from 'pg';
 import { API_CONFIG } from '../application-parts.ts';
 import type { ApiConfig } from '../config.ts';
 import { provideUseCase } from '../database/provide-use-case.ts';
 import { FlowsController } from './flows.controller.ts';
+import { FollowController } from './follow.controller.ts';
+import { SummariesController } from './summaries.controller.ts';
 
 /** Connections that only flow queries use: a slow one must not hold up the rest of the API. */
 const FLOW_POOL = Symbol('flow query connections');
@@ -20,10 +22,11 @@ function openPool(config: ApiConfig): pg.Pool {
 }
 
 @Module({
-  controllers: [FlowsController],
+  controllers: [FlowsController, FollowController, SummariesController],
   providers: [
     { provide: FLOW_POOL, inject: [API_CONFIG], useFactory: openPool },
     { provide: ReadFlows, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new ReadFlows({ flows: new PostgresFlowReader(pool) }) },
+    { provide: SummarizeFlows, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new SummarizeFlows({ edges: new PostgresFlowEdges(pool) }) },
     provideUseCase(ReadClusters, (source) => new ReadClusters({ unitOfWork: createUnitOfWork(source, clusterRepositories) })),
   ],
   exports: [ReadFlows],

@@ -2,8 +2,9 @@ import { Controller, Header, HttpCode, Inject, Post, Req } from '@nestjs/common'
 import { IngestFlowBatch, type FlowIngestAnswer } from '@palisade/control';
 import { DomainError } from '@palisade/errors';
 import { decodeFlowBatch, encodeFlowBatchReceipt, PROTOBUF_CONTENT_TYPE, type FlowBatchReceipt } from '@palisade/protocol';
+import { parseTenantId } from '@palisade/tenancy';
 import type { FastifyRequest } from 'fastify';
-import { senderOf } from './sender-of-request.ts';
+import { nodeOfRequest } from '../tls/node-of-request.ts';
 
 /** What the receipt says about an answer of the ingest. */
 export function receiptOf(seq: number, { outcome, credit }: FlowIngestAnswer): FlowBatchReceipt {
@@ -32,7 +33,8 @@ export class FlowsController {
   @HttpCode(200)
   @Header('content-type', PROTOBUF_CONTENT_TYPE)
   async take(@Req() request: FastifyRequest): Promise<Buffer> {
-    const sender = senderOf(request);
+    const { tenantId, clusterId, nodeId } = nodeOfRequest(request, Date.now());
+    const sender = { tenantId: parseTenantId(tenantId), clusterId, nodeId };
     if (!(request.body instanceof Uint8Array)) throw new DomainError('request.invalid', `Send the batch as ${PROTOBUF_CONTENT_TYPE}.`);
     const batch = decodeFlowBatch(request.body);
     const answer = await this.#ingest.execute({ sender, batch });

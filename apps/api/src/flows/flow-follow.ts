@@ -1,0 +1,42 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FlowQuery, FlowTail, IngestPosition, ReadFlows, StoredFlow } from '@palisade/control';
+import type { TenantContext } from '@palisade/tenancy';
+
+export interface FollowedFlows {
+  readonly flows: readonly StoredFlow[];
+  /** Where to go on after these; every flow committed later comes after it, whatever its time. */
+  readonly position: IngestPosition;
+}
+
+const POLL_MS = 500;
+const PORTION = 500;
+
+/**
+ * Flows as they are committed, in order of ingest, until the signal. Yields at least every `idleMs`, also without flows, so
+ * that a listener can tell silence from a dead connection.
+ */
+export async function* followFlows(
+  reader: ReadFlows, context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'selection'>, from: IngestPosition, signal: AbortSignal, idleMs = 10_000,
+): AsyncGenerator<FollowedFlows> {
+  let position = from;
+  let quietSince = Date.now();
+  while (!signal.aborted) {
+    const tail: FlowTail = await reader.tail(context, query, position, PORTION);
+    ({ position } = tail);
+    if (tail.flows.length > 0 || Date.now() - quietSince >= idleMs) {
+      yield { flows: tail.flows, position };
+      quietSince = Date.now();
+    }
+    if (!tail.more) await delay(POLL_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** A position as text, for cursors. */
+export function ingestPositionText({ commit, batch }: IngestPosition): string {
+  return `${commit}.${batch}`;
+}
+
+export function parseIngestPosition(text: string): IngestPosition | undefined {
+  const match = /^(\d{1,20})\.(\d{1,19})$/.exec(text);
+  return match === null ? undefined : { commit: match[1] ?? '0', batch: match[2] ?? '0' };
+}

@@ -1,0 +1,96 @@
+import { once } from 'node:events';
+import { Controller, Get, Headers, Inject, Param, Query, Req, Res } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { ReadClusters, ReadFlows, type IngestPosition } from '@palisade/control';
+import { DomainError } from '@palisade/errors';
+import type { Logger } from '@palisade/nest-kit';
+import type { TenantContext } from '@palisade/tenancy';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { Operation } from '../access/operation.ts';
+import { InTenant } from '../access/request-context.ts';
+import { LOGGER } from '../application-parts.ts';
+import { Paging } from '../paging/page.ts';
+import { followFlows, ingestPositionText, parseIngestPosition } from './flow-follow.ts';
+import { followFlowsQuery, selectionOf } from './flow-query.ts';
+import { viewOfFlow } from './flow-view.ts';
+
+/** Streams open at once in this process, and per tenant; each one polls the store. */
+const MAX_STREAMS = 200;
+const MAX_TENANT_STREAMS = 20;
+
+@ApiTags('flows')
+@Controller('v1/clusters/:clusterId/flows')
+export class FollowController {
+  readonly #flows: ReadFlows;
+  readonly #clusters: ReadClusters;
+  readonly #paging: Paging;
+  readonly #logger: Logger;
+  readonly #open = new Map<string, number>();
+
+  constructor(flows: ReadFlows, clusters: ReadClusters, paging: Paging, @Inject(LOGGER) logger: Logger) {
+    this.#flows = flows;
+    this.#clusters = clusters;
+    this.#paging = paging;
+    this.#logger = logger;
+  }
+
+  @Get('follow')
+  @Operation({ id: 'followFlows', summary: 'Follow flows as they arrive (server-sent events); resumes from Last-Event-ID or cursor', permission: 'flows:read', streams: 'text/event-stream' })
+  async follow(
+    @InTenant() context: TenantContext,
+    @Param('clusterId') clusterId: string,
+    @Query({ schema: followFlowsQuery }) query: z.output<typeof followFlowsQuery>,
+    @Headers('last-event-id') lastEventId: string | undefined,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const cluster = await this.#clusters.get(context, clusterId);
+    const list = `follow ${cluster.id}`;
+    const asked = { ...(request.query as Record<string, unknown>), limit: 1, cursor: lastEventId ?? query.cursor };
+    const from = this.#resume(context, list, asked) ?? (await this.#flows.now(context));
+    const close = this.#admit(context.tenantId);
+    const gone = new AbortController();
+    reply.raw.once('close', () => gone.abort());
+    reply.hijack();
+    reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
+    reply.raw.flushHeaders();
+    try {
+      for await (const { flows, position } of followFlows(this.#flows, context, { clusterId: cluster.id, selection: selectionOf(query) }, from, gone.signal)) {
+        const { next } = this.#paging.answer(context, list, asked, { items: [], next: ingestPositionText(position) }, String);
+        const text = flows.length === 0 ? `: nothing new\nid: ${next}\n\n` : flows.map((flow, index) => eventText(viewOfFlow(flow), index === flows.length - 1 ? next : undefined)).join('');
+        // A slow reader slows its own stream down, nothing else: the store keeps what comes meanwhile.
+        if (!reply.raw.write(text)) await once(reply.raw, 'drain', { signal: gone.signal }).catch(() => undefined);
+      }
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'a flow stream broke off');
+    } finally {
+      close();
+      reply.raw.end();
+    }
+  }
+
+  #resume(context: TenantContext, list: string, asked: Parameters<Paging['request']>[2]): IngestPosition | undefined {
+    const { after } = this.#paging.request(context, list, asked);
+    return after === undefined ? undefined : parseIngestPosition(after);
+  }
+
+  #admit(tenantId: string): () => void {
+    const own = this.#open.get(tenantId) ?? 0;
+    const all = [...this.#open.values()].reduce((sum, count) => sum + count, 0);
+    if (own >= MAX_TENANT_STREAMS || all >= MAX_STREAMS) {
+      throw new DomainError('request.rate-limited', 'Too many flow streams are open; close one, or poll the list.', { params: { retryAfterSeconds: 10 } });
+    }
+    this.#open.set(tenantId, own + 1);
+    return () => {
+      const left = (this.#open.get(tenantId) ?? 1) - 1;
+      if (left > 0) this.#open.set(tenantId, left);
+      else this.#open.delete(tenantId);
+    };
+  }
+}
+
+/** One flow as an event. The id comes with the last flow of a commit: resuming between two would lose or repeat. */
+function eventText(flow: unknown, id: string | undefined): string {
+  return `event: flow\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(flow)}\n\n`;
+}
