@@ -1,0 +1,229 @@
+import { generateKeyPairSync, randomUUID, X509Certificate, createPrivateKey, type KeyObject } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { localSigner, sealEndpointReport, type ReportedEndpoint } from '@palisade/bundle';
+import {
+  AGENT_ROUTES,
+  CheckInRequestSchema,
+  CheckInResponseSchema,
+  EnrollRequestSchema,
+  EnrollResponseSchema,
+  NodeBundleState,
+  RenewRequestSchema,
+  RenewResponseSchema,
+  type CheckInResponse,
+  type Desired,
+  type EnrollResponse,
+} from '@palisade/protocol';
+import { AgentConnection, Refused } from './agent-connection.ts';
+import { certificateRequest } from './certificate-request.ts';
+
+/** How an agent misbehaves, by script. */
+export type Behaviour =
+  | 'healthy'
+  /** Takes its time between offer and health. */
+  | 'slow'
+  /** Stops checking in when a new generation is offered. */
+  | 'silent'
+  /** Reports that the kernel refused the programs. */
+  | 'failing'
+  /** Claims health under a digest that was not offered. */
+  | 'lying';
+
+export interface Gateway {
+  /** `https://host:port` */
+  readonly url: string;
+  /** PEM. */
+  readonly ca: string;
+}
+
+export interface SimulatedAgentOptions {
+  readonly name: string;
+  readonly gateway: Gateway;
+  readonly behaviour?: Behaviour;
+  readonly holdMs?: number;
+  readonly healthDelayMs?: number;
+  readonly endpoints?: readonly ReportedEndpoint[];
+  /** Told of what a measurement needs. */
+  readonly onOffer?: (agent: SimulatedAgent, desired: Desired, atMs: number) => void;
+  readonly onCheckIn?: (durationMs: number, held: boolean) => void;
+  readonly onRefused?: (refused: Refused) => void;
+}
+
+interface Running {
+  readonly generation: { readonly epoch: bigint; readonly n: bigint };
+  readonly contentDigest: string;
+}
+
+/** An agent of the real protocol with a real key and certificate, on a kernel that is made up. */
+export class SimulatedAgent {
+  readonly name: string;
+  readonly bootId = randomUUID();
+  readonly enrollmentUuid = randomUUID();
+  readonly key: KeyObject;
+  enrolled: EnrollResponse | undefined;
+  running: Running | undefined;
+  behaviour: Behaviour;
+  readonly #options: SimulatedAgentOptions;
+  readonly #stop = new AbortController();
+  #connection: AgentConnection | undefined;
+  #ackToken = '';
+  #state: NodeBundleState = NodeBundleState.NONE;
+  #subject: Running | undefined;
+  #reason = '';
+  #reconnectWindowMs = 2_000;
+  #reported = false;
+  #silenced = false;
+
+  constructor(options: SimulatedAgentOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.behaviour = options.behaviour ?? 'healthy';
+    this.key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  }
+
+  get nodeId(): string {
+    return this.enrolled?.nodeId ?? '';
+  }
+
+  get connected(): boolean {
+    return this.#connection?.open === true;
+  }
+
+  get privateKeyPem(): string {
+    return this.key.export({ type: 'pkcs8', format: 'pem' }) as string;
+  }
+
+  /** Enrolls over a connection without client certificate, which may be shared by many. @throws Refused */
+  async enroll(connection: AgentConnection, token: string): Promise<EnrollResponse> {
+    this.enrolled = await connection.call(
+      AGENT_ROUTES.enroll.path,
+      EnrollRequestSchema,
+      { token, enrollmentUuid: this.enrollmentUuid, csr: certificateRequest(this.key), node: this.#description() },
+      EnrollResponseSchema,
+      30_000,
+    );
+    return this.enrolled;
+  }
+
+  /** A connection with the node's certificate. */
+  connect(): Promise<AgentConnection> {
+    return AgentConnection.open(this.#options.gateway.url, this.#options.gateway.ca, { certificateChain: this.enrolled!.certificateChain, privateKeyPem: this.privateKeyPem });
+  }
+
+  /** One check-in on a connection. `holdMs` 0 is answered at once. */
+  async checkIn(connection: AgentConnection, holdMs: number): Promise<CheckInResponse> {
+    const report = this.#reported || this.#options.endpoints === undefined ? undefined : await this.#endpointReport(this.#options.endpoints);
+    const startedMs = Date.now();
+    const response = await connection.call(
+      AGENT_ROUTES.checkIn.path,
+      CheckInRequestSchema,
+      {
+        ackToken: this.#ackToken,
+        bootId: this.bootId,
+        observed: {
+          ...(this.running && { generation: this.running.generation, contentDigest: this.running.contentDigest }),
+          state: this.#state,
+          reason: this.#reason,
+          ...(this.#subject && { subjectGeneration: this.#subject.generation }),
+        },
+        ...(report && { endpointReport: report }),
+        holdMs,
+      },
+      CheckInResponseSchema,
+      holdMs + 30_000,
+    );
+    this.#reported = true;
+    this.#options.onCheckIn?.(Date.now() - startedMs, holdMs > 0 && response.ackToken === this.#ackToken);
+    this.#reconnectWindowMs = response.reconnectWindowMs || 2_000;
+    this.#ackToken = response.ackToken;
+    return response;
+  }
+
+  /** Replaces the certificate. @throws Refused */
+  async renew(connection: AgentConnection, key: KeyObject = this.key): Promise<string> {
+    const serial = new X509Certificate(this.enrolled!.certificateChain).serialNumber.toLowerCase();
+    const { certificateChain } = await connection.call(AGENT_ROUTES.renew.path, RenewRequestSchema, { csr: certificateRequest(key), replacesSerial: serial }, RenewResponseSchema, 30_000);
+    return certificateChain;
+  }
+
+  /** Checks in for ever and comes back by itself, spread over the window that the gateway named. */
+  async run(): Promise<void> {
+    let attempt = 0;
+    while (!this.#stop.signal.aborted) {
+      try {
+        this.#connection = await this.connect();
+        attempt = 0;
+        while (!this.#stop.signal.aborted && !this.#silenced) await this.#turn(this.#connection);
+        this.#connection.close();
+        if (this.#silenced) return;
+      } catch (error) {
+        this.#connection?.close();
+        if (this.#stop.signal.aborted) return;
+        if (error instanceof Refused) this.#options.onRefused?.(error);
+        if (error instanceof Refused && error.status === 403) return;
+        const least = error instanceof Refused ? error.retryAfterMs : 0;
+        const span = attempt === 0 ? this.#reconnectWindowMs : Math.min(600_000, 500 * 2 ** attempt);
+        attempt += 1;
+        await delay(least + Math.random() * span, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  stop(): void {
+    this.#stop.abort();
+    this.#connection?.close();
+  }
+
+  async #turn(connection: AgentConnection): Promise<void> {
+    let response: CheckInResponse;
+    try {
+      response = await this.checkIn(connection, this.#options.holdMs ?? 50_000);
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 503) throw error;
+      this.#options.onRefused?.(error);
+      await delay(error.retryAfterMs + Math.random() * 1_000, undefined, { signal: this.#stop.signal });
+      return;
+    }
+    const { desired } = response;
+    if (desired === undefined || sameGeneration(desired, this.running) || sameGeneration(desired, this.#subject)) return;
+    this.#options.onOffer?.(this, desired, Date.now());
+    await this.#load(connection, desired);
+  }
+
+  async #load(connection: AgentConnection, desired: Desired): Promise<void> {
+    const target: Running = { generation: { epoch: desired.generation!.epoch, n: desired.generation!.n }, contentDigest: desired.contentDigest };
+    if (this.behaviour === 'silent') {
+      this.#silenced = true;
+      return;
+    }
+    if (this.behaviour === 'failing') {
+      this.#subject = target;
+      this.#state = NodeBundleState.FAILED;
+      this.#reason = 'The kernel refused program endpoint: invalid access to map value (simulated).';
+      return;
+    }
+    const wait = (this.#options.healthDelayMs ?? 0) * (this.behaviour === 'slow' ? 20 : 1);
+    if (wait > 0) {
+      this.running = target;
+      this.#state = NodeBundleState.LOADED;
+      await this.checkIn(connection, 0);
+      await delay(wait, undefined, { signal: this.#stop.signal });
+    }
+    this.running = this.behaviour === 'lying' ? { ...target, contentDigest: 'f'.repeat(64) } : target;
+    this.#subject = undefined;
+    this.#state = NodeBundleState.HEALTHY;
+    this.#reason = '';
+  }
+
+  #endpointReport(endpoints: readonly ReportedEndpoint[]): Promise<Uint8Array> {
+    return sealEndpointReport({ nodeId: this.nodeId, bootId: this.bootId, sequence: 1, endpoints, services: [] }, localSigner(createPrivateKey(this.privateKeyPem)));
+  }
+
+  #description() {
+    return { hostname: this.name, agentVersion: '0.1.0', arch: process.arch === 'arm64' ? 'arm64' : 'amd64', kernel: { release: '6.1.0', features: ['btf', 'tcx'] }, addresses: [] };
+  }
+}
+
+function sameGeneration(desired: Desired, running: Running | undefined): boolean {
+  return running !== undefined && desired.generation?.epoch === running.generation.epoch && desired.generation.n === running.generation.n;
+}
