@@ -40,20 +40,12 @@ export class LabelView {
   /** Dense number given by the owner, for memo tables. */
   readonly ordinal: number;
   private readonly byKey = new Map<string, string>();
-  private readonly byBareKey = new Map<string, string[]>();
+  /** Made when first asked for: most selectors name a source. */
+  private byBareKey: ReadonlyMap<string, readonly string[]> | undefined;
 
   constructor(labels: Labels, ordinal = 0) {
     this.ordinal = ordinal;
-    for (const [given, value] of Object.entries(labels)) {
-      const key = withSource(given);
-      this.byKey.set(key, value);
-      const colon = key.indexOf(':');
-      if (PREFIX_ONLY_SOURCES.has(key.slice(0, colon))) continue;
-      const bare = key.slice(colon + 1);
-      const values = this.byBareKey.get(bare);
-      if (values === undefined) this.byBareKey.set(bare, [value]);
-      else values.push(value);
-    }
+    for (const key of Object.keys(labels)) this.byKey.set(withSource(key), labels[key] ?? '');
   }
 
   get(keyWithSource: string): string | undefined {
@@ -63,12 +55,26 @@ export class LabelView {
   /** True when some label of the requirement's key has one of `values`, or for undefined `values` any value. */
   has(key: string, values: ReadonlySet<string> | undefined): boolean {
     if (key.startsWith('any:')) {
+      this.byBareKey ??= valuesByBareKey(this.byKey);
       const found = this.byBareKey.get(key.slice(4));
       return found !== undefined && (values === undefined || found.some((value) => values.has(value)));
     }
     const found = this.byKey.get(key);
     return found !== undefined && (values === undefined || values.has(found));
   }
+}
+
+function valuesByBareKey(labels: ReadonlyMap<string, string>): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, string[]>();
+  for (const [key, value] of labels) {
+    const colon = key.indexOf(':');
+    if (PREFIX_ONLY_SOURCES.has(key.slice(0, colon))) continue;
+    const bare = key.slice(colon + 1);
+    const values = found.get(bare);
+    if (values === undefined) found.set(bare, [value]);
+    else values.push(value);
+  }
+  return found;
 }
 
 type Test = (labels: LabelView) => boolean;

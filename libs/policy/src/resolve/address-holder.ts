@@ -26,9 +26,8 @@ export interface Holder {
 }
 
 export function claimOf(holder: Holder): Claim | undefined {
-  const last = holder.workloads.size === 0 ? undefined : [...holder.workloads.keys()].reduce((a, b) => (a > b ? a : b));
-  const workload = last === undefined ? undefined : holder.workloads.get(last);
-  if (workload !== undefined) return workload;
+  const [only] = holder.workloads;
+  if (only !== undefined) return holder.workloads.size === 1 ? only[1] : [...holder.workloads].reduce((a, b) => (a[0] > b[0] ? a : b))[1];
   const base = holder.node ?? holder.reserved ?? holder.apiserver;
   return base === undefined ? undefined : { base, names: [] };
 }

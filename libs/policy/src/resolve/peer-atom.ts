@@ -17,8 +17,10 @@ export interface PeerAtom {
   readonly digest: Lanes;
   /** By labels and kind; absent where only addresses or names matter. */
   readonly matchesBase?: (base: PeerBase) => boolean;
-  /** Bases that can match at all, narrowed by labels; absent: all. */
+  /** Only bases whose labels fulfil it can match; absent: all. */
   readonly narrow?: LabelSelector;
+  /** What is left of `matchesBase` for bases that fulfil `narrow`. */
+  readonly matchesBeyondLabels?: (base: PeerBase) => boolean;
   /** Addresses in `networks` and in none of `holes`. */
   readonly networks: readonly IpPrefix[];
   readonly holes: readonly IpPrefix[];
@@ -44,7 +46,7 @@ export function compilePeerAtom(index: number, peer: Peer, key: string, facts: R
     case 'any':
       return { ...atom, matchesBase: () => true };
     case 'endpoints':
-      return { ...atom, narrow: peer.selector, matchesBase: matchEndpoints(peer.selector, facts.clusterName) };
+      return { ...atom, ...matchEndpoints(peer.selector, facts.clusterName) };
     case 'entity':
       return { ...atom, matchesBase: (base) => isEntity(base.nature.end, peer.entity, facts.node) };
     case 'cidr':
@@ -80,14 +82,16 @@ export function refersToFacts(peer: Peer): 'services' | 'cidrGroups' | undefined
   return peer.kind === 'cidr-group' || peer.kind === 'cidr-group-selector' ? 'cidrGroups' : undefined;
 }
 
-function matchEndpoints(selector: LabelSelector, clusterName: string): (base: PeerBase) => boolean {
+function matchEndpoints(selector: LabelSelector, clusterName: string): Pick<PeerAtom, 'narrow' | 'matchesBase' | 'matchesBeyondLabels'> {
   const test = compileRequirements(selector);
-  if (!selector.localCluster) return (base) => test(base.nature.seen);
-  return ({ nature: { end, seen } }) => {
-    if (end.kind !== 'workload') return false;
-    const cluster = seen.get(`k8s:${CLUSTER_KEY}`);
-    return (cluster === undefined || cluster === clusterName) && test(seen);
-  };
+  const beyond = selector.localCluster ? (base: PeerBase): boolean => isLocalWorkload(base, clusterName) : (): boolean => true;
+  return { narrow: selector, matchesBase: (base) => beyond(base) && test(base.nature.seen), matchesBeyondLabels: beyond };
+}
+
+function isLocalWorkload({ nature: { end, seen } }: PeerBase, clusterName: string): boolean {
+  if (end.kind !== 'workload') return false;
+  const cluster = seen.get(`k8s:${CLUSTER_KEY}`);
+  return cluster === undefined || cluster === clusterName;
 }
 
 function inNamespace(service: ServiceFact, namespace: string | undefined): boolean {

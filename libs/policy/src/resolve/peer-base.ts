@@ -1,10 +1,9 @@
-/** Groups of addresses that every peer by labels or kind treats alike, and an index of them by label. */
+/** Groups of addresses that every peer by labels or kind treats alike. */
 
 import type { End } from '../evaluate/ends.ts';
 import { RESERVED_IDENTITY, type Labels, type NodeFact, type ReservedFact } from '../facts.ts';
-import type { LabelSelector } from '../ir.ts';
 import type { IpFamily } from '../ip-address.ts';
-import { LabelView, withSource } from '../labels.ts';
+import { LabelView } from '../labels.ts';
 import type { PeerAtom } from './peer-atom.ts';
 
 /** What a base is; changes when its labels do. */
@@ -26,6 +25,8 @@ export interface PeerBase {
   nature: PeerNature;
   /** Atoms that match by labels or kind. */
   readonly atoms: Set<PeerAtom>;
+  /** Row in the label columns. */
+  slot: number;
   uses: number;
 }
 
@@ -60,59 +61,3 @@ export function outsideNature(family: IpFamily, kubeApiserver: boolean): PeerNat
   return natureOf({ kind: 'outside', kubeApiserver, families: [family] }, labels, identity);
 }
 
-/** Bases by label, so that a selector is only compared with those that carry one of its labels. */
-export class LabelPostings {
-  private readonly all = new Set<PeerBase>();
-  private readonly byLabel = new Map<string, Set<PeerBase>>();
-
-  add(base: PeerBase): void {
-    this.all.add(base);
-    for (const posting of postingsOf(base)) {
-      const list = this.byLabel.get(posting);
-      if (list === undefined) this.byLabel.set(posting, new Set([base]));
-      else list.add(base);
-    }
-  }
-
-  remove(base: PeerBase): void {
-    this.all.delete(base);
-    for (const posting of postingsOf(base)) {
-      const list = this.byLabel.get(posting);
-      list?.delete(base);
-      if (list?.size === 0) this.byLabel.delete(posting);
-    }
-  }
-
-  /** A superset of the bases the selector matches: those of its rarest requirement that needs a label. */
-  candidates(selector: LabelSelector | undefined): Iterable<PeerBase> {
-    let best: ReadonlySet<PeerBase>[] | undefined;
-    let bestSize = this.all.size;
-    for (const { key, operator, values } of selector?.requirements ?? []) {
-      if (operator !== 'in' && operator !== 'exists') continue;
-      const sourced = withSource(key);
-      const postings = operator === 'exists' ? [sourced] : [...new Set(values)].map((value) => pairOf(sourced, value));
-      const lists = postings.map((posting) => this.byLabel.get(posting)).filter((list) => list !== undefined);
-      const size = lists.reduce((sum, list) => sum + list.size, 0);
-      if (size >= bestSize) continue;
-      best = lists;
-      bestSize = size;
-    }
-    return best === undefined ? this.all : new Set(best.flatMap((list) => [...list]));
-  }
-}
-
-/** Each label by key and by pair, with its source and with the source `any`. */
-function* postingsOf({ nature: { labels } }: PeerBase): Iterable<string> {
-  for (const [given, value] of Object.entries(labels)) {
-    const key = withSource(given);
-    const any = `any:${key.slice(key.indexOf(':') + 1)}`;
-    yield key;
-    yield any;
-    yield pairOf(key, value);
-    yield pairOf(any, value);
-  }
-}
-
-function pairOf(key: string, value: string): string {
-  return `${key}\n${value}`;
-}

@@ -1,8 +1,10 @@
 /** Policy classes: peers that every rule of the resolved node's endpoints treats alike share one number in the kernel's maps. */
 
-import type { PortName } from './port-function.ts';
+import type { PolicyEntry } from '../resolution.ts';
 import { ContentHash, SetDigest, type Lanes } from './content-digest.ts';
 import type { PeerAtom } from './peer-atom.ts';
+import type { PortName } from './port-function.ts';
+import type { EntryTemplates } from './table-rows.ts';
 
 export interface PeerClass {
   /** Number in the maps, ≥ 1, derived from the content so that one change does not renumber the others. */
@@ -15,9 +17,19 @@ export interface PeerClass {
   readonly names: readonly PortName[];
   readonly ownNode: boolean;
   readonly digest: Lanes;
+  /** Entries made for it, shared by the rule sets that give it the same ones. */
+  readonly rows: ClassRows;
   /** Dense slot for tables; reused after the class is gone. */
   readonly slot: number;
   uses: number;
+}
+
+/** By templates, and by the text of what else the entries depend on. */
+export type ClassRows = Map<EntryTemplates, Map<string, MadeRow>>;
+
+export interface MadeRow {
+  readonly entries: readonly PolicyEntry[];
+  readonly digest: Lanes;
 }
 
 export interface ClassContent {
@@ -45,7 +57,7 @@ export class ClassTable {
       return known;
     }
     const digest = digestOf(content);
-    const created: PeerClass = { ...content, signature, digest, number: wantedNumber(digest), slot: this.freeSlots.pop() ?? this.slots++, uses: 1 };
+    const created: PeerClass = { ...content, signature, digest, number: wantedNumber(digest), rows: new Map(), slot: this.freeSlots.pop() ?? this.slots++, uses: 1 };
     this.bySignature.set(signature, created);
     this.enter(created);
     return created;
@@ -99,7 +111,10 @@ export class ClassTable {
       this.moved.add(extra);
     }
     const changed = [...wanted].filter(([one, number]) => one.number !== number);
-    for (const [one, number] of changed) one.number = number;
+    for (const [one, number] of changed) {
+      one.number = number;
+      one.rows.clear();
+    }
     return changed.map(([one]) => one);
   }
 

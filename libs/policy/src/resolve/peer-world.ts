@@ -4,7 +4,8 @@ import { RESERVED_IDENTITY, type Labels, type NodeFact, type ReservedFact, type 
 import { prefixContains, type IpPrefix } from '../ip-address.ts';
 import { claimOf, createHolder, type Holder } from './address-holder.ts';
 import { compareText } from './candidate-rule.ts';
-import { identityNature, LabelPostings, nodeNature, outsideNature, reservedNature, type PeerBase, type PeerNature } from './peer-base.ts';
+import { LabelColumns } from './label-columns.ts';
+import { identityNature, nodeNature, outsideNature, reservedNature, type PeerBase, type PeerNature } from './peer-base.ts';
 import { namesKey, type ClassContent, type ClassTable, type PeerClass } from './peer-class.ts';
 import type { PeerAtom } from './peer-atom.ts';
 import type { PortName } from './port-function.ts';
@@ -51,7 +52,7 @@ export class PeerWorld {
   private readonly bases = new Map<string, PeerBase>();
   private readonly ends = new Map<string, PeerEnd>();
   private readonly endsByBase = new Map<PeerBase, Set<PeerEnd>>();
-  private readonly postings = new LabelPostings();
+  private readonly labels = new LabelColumns();
   private readonly atoms = new Set<PeerAtom>();
   private readonly marked = new Set<PeerEnd>();
   private readonly apiserverAddresses = new Set<string>();
@@ -126,19 +127,22 @@ export class PeerWorld {
 
   /** Enters peers that local rules now name. */
   addAtoms(atoms: readonly PeerAtom[]): void {
+    const touched = new Set<PeerBase>();
     const podPrefixes: IpPrefix[] = [];
     const outsidePrefixes: IpPrefix[] = [];
     for (const atom of atoms) {
       this.atoms.add(atom);
-      for (const base of atom.matchesBase === undefined ? [] : this.postings.candidates(atom.narrow)) {
-        if (atom.matchesBase?.(base) !== true) continue;
+      const test = atom.matchesBeyondLabels ?? atom.matchesBase;
+      for (const base of test === undefined ? [] : this.labels.matching(atom.narrow)) {
+        if (test?.(base) !== true) continue;
         base.atoms.add(atom);
-        this.markBase(base);
+        touched.add(base);
       }
       if (atom.networks.length === 0) continue;
       outsidePrefixes.push(...this.outsidePrefixes.add(atom));
       if (atom.matchesPods) podPrefixes.push(...this.podPrefixes.add(atom));
     }
+    for (const base of touched) this.markBase(base);
     this.useOutside(outsidePrefixes);
     this.regroup(podPrefixes, outsidePrefixes);
     this.markCovered(atoms);
@@ -147,17 +151,17 @@ export class PeerWorld {
   /** Takes out peers that no local rule names any more. */
   removeAtoms(atoms: readonly PeerAtom[]): void {
     this.markCovered(atoms);
+    const touched = new Set<PeerBase>();
     const podPrefixes: IpPrefix[] = [];
     const outsidePrefixes: IpPrefix[] = [];
     for (const atom of atoms) {
       this.atoms.delete(atom);
-      for (const base of atom.matchesBase === undefined ? [] : this.postings.candidates(atom.narrow)) {
-        if (base.atoms.delete(atom)) this.markBase(base);
-      }
+      for (const base of atom.matchesBase === undefined ? [] : this.labels.matching(atom.narrow)) if (base.atoms.delete(atom)) touched.add(base);
       if (atom.networks.length === 0) continue;
       outsidePrefixes.push(...this.outsidePrefixes.remove(atom));
       if (atom.matchesPods) podPrefixes.push(...this.podPrefixes.remove(atom));
     }
+    for (const base of touched) this.markBase(base);
     this.releaseOutside(outsidePrefixes);
     this.regroup(podPrefixes, outsidePrefixes);
   }
@@ -210,18 +214,18 @@ export class PeerWorld {
       known.uses++;
       return known;
     }
-    const base: PeerBase = { key, nature: nature(), atoms: new Set(), uses: 1 };
+    const base: PeerBase = { key, nature: nature(), atoms: new Set(), slot: -1, uses: 1 };
     this.bases.set(key, base);
     this.endsByBase.set(base, new Set());
-    this.postings.add(base);
+    this.labels.add(base);
     this.matchAtoms(base);
     return base;
   }
 
   private changeNature(base: PeerBase, nature: PeerNature): void {
-    this.postings.remove(base);
+    this.labels.remove(base);
     base.nature = nature;
-    this.postings.add(base);
+    this.labels.add(base);
     base.atoms.clear();
     this.matchAtoms(base);
     this.markBase(base);
@@ -235,7 +239,7 @@ export class PeerWorld {
     if (--base.uses > 0) return;
     this.bases.delete(base.key);
     this.endsByBase.delete(base);
-    this.postings.remove(base);
+    this.labels.remove(base);
   }
 
   private markBase(base: PeerBase): void {

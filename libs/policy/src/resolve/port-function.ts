@@ -39,8 +39,6 @@ export interface MatchedRules {
   readonly baseline: readonly CandidateRule[];
 }
 
-const NO_CLAUSES: readonly number[] = [];
-
 /** Computes and interns port functions. */
 export class PortFunctionBuilder {
   private readonly decisions: DecisionTable;
@@ -52,15 +50,15 @@ export class PortFunctionBuilder {
 
   /** `names`: ports that the destination workload names. */
   build(rules: MatchedRules, names: readonly PortName[], circumstances: Circumstances): PortFunction {
-    const all = [...rules.admin, ...rules.normal, ...rules.baseline];
-    const intervals = new Map(all.map((rule) => [rule, intervalsOf(rule, names)]));
-    const decide = (protocol: number, port: number): number => {
-      const clauses = (rule: CandidateRule): readonly number[] => clausesAt(intervals.get(rule) ?? [], protocol, port);
-      return this.decide(rules, clauses, circumstances);
-    };
+    const parts = [...rules.admin, ...rules.normal, ...rules.baseline].flatMap((rule) => intervalsOf(rule, names).map((interval): Part => ({ rule, interval })));
+    const everywhere = parts.filter(({ interval }) => interval.protocol === 0);
+    const other = this.decide(rules, clausesByRule(everywhere), circumstances);
     const protocols = new Map<number, PortSteps>();
-    const other = decide(0, 0);
-    for (const [protocol, cuts] of cutsByProtocol(intervals.values())) protocols.set(protocol, stepsOf(cuts, (port) => decide(protocol, port)));
+    for (const protocol of new Set(parts.map(({ interval }) => interval.protocol))) {
+      if (protocol === 0) continue;
+      const relevant = parts.filter(({ interval }) => interval.protocol === protocol || interval.protocol === 0);
+      protocols.set(protocol, stepsOf(relevant, (here) => this.decide(rules, clausesByRule(here), circumstances)));
+    }
     return this.intern(other, protocols);
   }
 
@@ -75,7 +73,7 @@ export class PortFunctionBuilder {
     return found;
   }
 
-  private decide(rules: MatchedRules, clauses: (rule: CandidateRule) => readonly number[], circumstances: Circumstances): number {
+  private decide(rules: MatchedRules, clauses: ClausesByRule, circumstances: Circumstances): number {
     const enforced = decideTiers(rules, clauses, circumstances, false);
     if (enforced.verdict === 'deny') return this.decisions.intern(circumstances.audit ? { ...enforced, verdict: 'audit' } : enforced);
     // Content rules in force stay in force: a policy on trial must not open them.
@@ -89,10 +87,17 @@ export class PortFunctionBuilder {
   }
 }
 
-type ClausesOf = (rule: CandidateRule) => readonly number[];
+/** Rules that hold a packet, each with the clauses that do. */
+type ClausesByRule = ReadonlyMap<CandidateRule, readonly number[]>;
+
+interface Part {
+  readonly rule: CandidateRule;
+  readonly interval: PortInterval;
+}
+
 const ALLOW: Decision = { verdict: 'allow', by: DEFAULT_ALLOW, log: false };
 
-function decideTiers(rules: MatchedRules, clauses: ClausesOf, circumstances: Circumstances, withObserved: boolean): Decision {
+function decideTiers(rules: MatchedRules, clauses: ClausesByRule, circumstances: Circumstances, withObserved: boolean): Decision {
   const takesPart = (rule: CandidateRule): boolean => withObserved || !rule.block.observed;
   return (
     decideOrdered(rules.admin, clauses, takesPart) ??
@@ -102,9 +107,9 @@ function decideTiers(rules: MatchedRules, clauses: ClausesOf, circumstances: Cir
   );
 }
 
-function decideOrdered(rules: readonly CandidateRule[], clauses: ClausesOf, takesPart: (rule: CandidateRule) => boolean): Decision | undefined {
+function decideOrdered(rules: readonly CandidateRule[], clauses: ClausesByRule, takesPart: (rule: CandidateRule) => boolean): Decision | undefined {
   for (const rule of rules) {
-    if (!takesPart(rule) || clauses(rule).length === 0) continue;
+    if (!clauses.has(rule) || !takesPart(rule)) continue;
     return rule.rule.action === 'pass' ? undefined : byRules(rule.rule.action, [rule]);
   }
   return undefined;
@@ -112,17 +117,17 @@ function decideOrdered(rules: readonly CandidateRule[], clauses: ClausesOf, take
 
 function decideNormal(
   rules: readonly CandidateRule[],
-  clauses: ClausesOf,
+  clauses: ClausesByRule,
   takesPart: (rule: CandidateRule) => boolean,
   { isolated, isolatedEnforced, fromOwnNode }: Circumstances,
   withObserved: boolean,
 ): Decision | undefined {
-  const matching = rules.filter((rule) => takesPart(rule) && clauses(rule).length > 0);
+  const matching = rules.filter((rule) => clauses.has(rule) && takesPart(rule));
   const denied = matching.find(({ rule }) => rule.action === 'deny');
   if (denied !== undefined) return byRules('deny', [denied]);
   const isolates = withObserved ? isolated : isolatedEnforced;
   const allowing = matching.filter(({ rule }) => rule.action === 'allow');
-  const plain = allowing.find(({ rule }, i) => !isolates || clauses(allowing[i] as CandidateRule).some((clause) => rule.ports[clause]?.l7 === undefined));
+  const plain = allowing.find((candidate) => !isolates || clauses.get(candidate)?.some((clause) => candidate.rule.ports[clause]?.l7 === undefined) === true);
   if (plain !== undefined) return byRules('allow', [plain]);
   if (allowing.length > 0) return byContent(allowing, clauses);
   if (!isolates) return undefined;
@@ -135,13 +140,13 @@ function byRules(verdict: 'allow' | 'deny', rules: readonly CandidateRule[]): De
 }
 
 /** The union of the content rules; different L7 protocols on one peer and port fail closed (rule 53). */
-function byContent(allowing: readonly CandidateRule[], clauses: ClausesOf): Decision {
+function byContent(allowing: readonly CandidateRule[], clauses: ClausesByRule): Decision {
   const http = new Map<string, HttpRule>();
   const dns = new Map<string, FqdnSelector>();
   const kinds = new Set<string>();
   let mode: 'hard' | 'soft' = 'soft';
   for (const candidate of allowing) {
-    for (const index of clauses(candidate)) {
+    for (const index of clauses.get(candidate) ?? []) {
       const l7 = candidate.rule.ports[index]?.l7;
       // A demand that cannot be checked lets nothing pass: it adds no content rule.
       if (l7 === undefined || l7.kind === 'unsupported') continue;
@@ -166,37 +171,28 @@ function intervalsOf(rule: CandidateRule, names: readonly PortName[]): readonly 
   return [...rule.intervals, ...resolved];
 }
 
-/** Indexes of the clauses that hold the packet, ascending. */
-function clausesAt(intervals: readonly PortInterval[], protocol: number, port: number): readonly number[] {
-  let found: number[] | undefined;
-  for (const interval of intervals) {
-    if (interval.protocol !== 0 && (interval.protocol !== protocol || port < interval.first || port > interval.last)) continue;
-    if (found === undefined) found = [interval.clause];
-    else if (!found.includes(interval.clause)) found.push(interval.clause);
+function clausesByRule(parts: readonly Part[]): ClausesByRule {
+  const found = new Map<CandidateRule, number[]>();
+  for (const { rule, interval } of parts) {
+    const clauses = found.get(rule);
+    if (clauses === undefined) found.set(rule, [interval.clause]);
+    else if (!clauses.includes(interval.clause)) clauses.push(interval.clause);
   }
-  return found?.sort((a, b) => a - b) ?? NO_CLAUSES;
+  for (const clauses of found.values()) if (clauses.length > 1) clauses.sort((a, b) => a - b);
+  return found;
 }
 
-/** Ports at which some rule of a protocol begins or has just ended. */
-function cutsByProtocol(all: Iterable<readonly PortInterval[]>): Map<number, Set<number>> {
-  const cuts = new Map<number, Set<number>>();
-  for (const intervals of all) {
-    for (const { protocol, first, last } of intervals) {
-      if (protocol === 0) continue;
-      const ofProtocol = cuts.get(protocol) ?? new Set([0]);
-      cuts.set(protocol, ofProtocol);
-      ofProtocol.add(first);
-      if (last < 0xffff) ofProtocol.add(last + 1);
-    }
+/** Decides once for every stretch of ports on which the same parts hold. */
+function stepsOf(parts: readonly Part[], decide: (here: readonly Part[]) => number): PortSteps {
+  const cuts = new Set([0]);
+  for (const { interval } of parts) {
+    cuts.add(interval.first);
+    if (interval.last < 0xffff) cuts.add(interval.last + 1);
   }
-  return cuts;
-}
-
-function stepsOf(cuts: ReadonlySet<number>, decide: (port: number) => number): PortSteps {
   const starts: number[] = [];
   const values: number[] = [];
   for (const start of [...cuts].sort((a, b) => a - b)) {
-    const value = decide(start);
+    const value = decide(parts.filter(({ interval }) => interval.first <= start && start <= interval.last));
     if (values.at(-1) === value) continue;
     starts.push(start);
     values.push(value);

@@ -23,70 +23,78 @@ export function constantSteps(value: number): PortSteps {
   return { starts: [0], values: [value] };
 }
 
-interface TrieNode {
+/** A block of ports and the least number of entries needed inside it, by what it inherits from above. */
+interface Block {
   readonly port: number;
   readonly length: number;
-  /** On a leaf: index of the wanted value, and whether the fallback gives it too. */
-  readonly wanted: number;
-  readonly fallbackAgrees: boolean;
-  readonly left?: TrieNode;
-  readonly right?: TrieNode;
-  /** Entries needed below when the value inherited from above is the index; last: nothing is inherited. */
-  readonly cost: readonly number[];
+  /** Entries needed when one of `best` is inherited; any other value costs one more. */
+  readonly cost: number;
+  readonly best: readonly number[];
+  /** Entries needed when nothing is inherited, so that uncovered ports fall back. */
+  readonly uncovered: number;
+  readonly left?: Block;
+  readonly right?: Block;
 }
 
 /**
  * Entries, longest prefix wins, by which every port gets `wanted`, where uncovered ports get `fallback`.
- * Deterministic: among equally small covers the one whose entries lie deeper, then the value that occurs first.
+ * Among equally small covers it takes the one whose entries lie deeper, then the value that occurs first: the numbers
+ * of values do not matter, only where they are equal.
  */
 export function coverPrefixes(wanted: PortSteps, fallback: PortSteps): PrefixEntry[] {
   const palette = [...new Set(wanted.values)];
-  const root = build(0, 0, { wanted, fallback, palette });
+  const ranks = new Map(palette.map((value, rank) => [value, rank]));
+  const ranked = ({ starts, values }: PortSteps): PortSteps => ({ starts, values: values.map((value) => ranks.get(value) ?? -1) });
   const entries: PrefixEntry[] = [];
-  emit(root, palette.length, palette, entries);
-  return entries;
+  emit(build(0, 0, ranked(wanted), ranked(fallback)), undefined, entries);
+  return entries.map((entry) => ({ ...entry, value: palette[entry.value] ?? 0 }));
 }
 
-interface Problem {
-  readonly wanted: PortSteps;
-  readonly fallback: PortSteps;
-  readonly palette: readonly number[];
-}
-
-function build(port: number, length: number, problem: Problem): TrieNode {
-  const { wanted, fallback, palette } = problem;
+function build(port: number, length: number, wanted: PortSteps, fallback: PortSteps): Block {
   const size = PORTS >>> length;
   const at = stepAt(wanted, port);
   const fallbackAt = stepAt(fallback, port);
   if (endOf(wanted, at) >= port + size && endOf(fallback, fallbackAt) >= port + size) {
     const value = wanted.values[at] ?? 0;
-    const index = palette.indexOf(value);
-    const fallbackAgrees = fallback.values[fallbackAt] === value;
-    const cost = palette.map((_, inherited) => (inherited === index ? 0 : 1));
-    cost.push(fallbackAgrees ? 0 : 1);
-    return { port, length, wanted: index, fallbackAgrees, cost };
+    return { port, length, cost: 0, best: [value], uncovered: fallback.values[fallbackAt] === value ? 0 : 1 };
   }
-  const left = build(port, length + 1, problem);
-  const right = build(port + size / 2, length + 1, problem);
-  const below = left.cost.map((cost, i) => cost + (right.cost[i] ?? 0));
-  const own = 1 + Math.min(...below.slice(0, palette.length));
-  return { port, length, wanted: -1, fallbackAgrees: false, left, right, cost: below.map((cost) => Math.min(cost, own)) };
+  const left = build(port, length + 1, wanted, fallback);
+  const right = build(port + size / 2, length + 1, wanted, fallback);
+  const both = intersection(left.best, right.best);
+  const cost = left.cost + right.cost + (both.length > 0 ? 0 : 1);
+  return {
+    port,
+    length,
+    cost,
+    best: both.length > 0 ? both : [...left.best, ...right.best].sort((a, b) => a - b),
+    uncovered: Math.min(left.uncovered + right.uncovered, cost + 1),
+    left,
+    right,
+  };
 }
 
-function emit(node: TrieNode, inherited: number, palette: readonly number[], entries: PrefixEntry[]): void {
-  const { left, right } = node;
+/** Both ascending. */
+function intersection(a: readonly number[], b: readonly number[]): readonly number[] {
+  if (a.length === 1 && b.length === 1) return a[0] === b[0] ? a : [];
+  return a.filter((value) => b.includes(value));
+}
+
+function costOf(block: Block, inherited: number | undefined): number {
+  return inherited === undefined ? block.uncovered : block.cost + (block.best.includes(inherited) ? 0 : 1);
+}
+
+function emit(block: Block, inherited: number | undefined, entries: PrefixEntry[]): void {
+  const { left, right } = block;
+  const own = { port: block.port, length: block.length, value: block.best[0] ?? 0 };
   if (left === undefined || right === undefined) {
-    if ((node.cost[inherited] ?? 0) > 0) entries.push({ port: node.port, length: node.length, value: palette[node.wanted] ?? 0 });
+    if (costOf(block, inherited) > 0) entries.push(own);
     return;
   }
-  let carried = inherited;
-  const below = (value: number): number => (left.cost[value] ?? 0) + (right.cost[value] ?? 0);
-  if (below(inherited) > (node.cost[inherited] ?? 0)) {
-    carried = palette.findIndex((_, value) => below(value) + 1 === node.cost[inherited]);
-    entries.push({ port: node.port, length: node.length, value: palette[carried] ?? 0 });
-  }
-  emit(left, carried, palette, entries);
-  emit(right, carried, palette, entries);
+  const needsEntry = costOf(left, inherited) + costOf(right, inherited) > costOf(block, inherited);
+  if (needsEntry) entries.push(own);
+  const carried = needsEntry ? own.value : inherited;
+  emit(left, carried, entries);
+  emit(right, carried, entries);
 }
 
 /** Index of the step that holds `port`. */

@@ -6,7 +6,7 @@ import { blockReference, compareBlocks, type CandidateBlock, type CandidateRule 
 import { ContentHash, SetDigest, type Lanes } from './content-digest.ts';
 import type { Decision, DecisionTable } from './decision.ts';
 import type { PeerAtom } from './peer-atom.ts';
-import { namesKey, type PeerClass } from './peer-class.ts';
+import { namesKey, type MadeRow, type PeerClass } from './peer-class.ts';
 import type { Circumstances, MatchedRules, PortFunction, PortFunctionBuilder, PortName } from './port-function.ts';
 import type { EntryTemplates, RowCover } from './table-rows.ts';
 
@@ -38,7 +38,7 @@ export interface RuleSetTools {
 /** `made` is there once `finish` has run. */
 interface Row {
   readonly templates: EntryTemplates;
-  made?: { readonly entries: readonly PolicyEntry[]; readonly digest: Lanes } | undefined;
+  made?: MadeRow | undefined;
 }
 
 const VERDICT_CODE = { allow: 0, deny: 1, audit: 2, l7: 3 } as const;
@@ -162,6 +162,7 @@ export class RuleSet {
   /** Content rules got other indexes: entries that point at them are to be made anew. */
   reindexL7(): void {
     this.digests.clear();
+    this.contexts.clear();
     for (const [peerClass, row] of this.rows) {
       if (row.made === undefined || row.templates.every(({ decision }) => this.tools.decisions.get(decision).l7 === undefined)) continue;
       this.sum.remove(row.made.digest);
@@ -175,7 +176,7 @@ export class RuleSet {
   /** Makes the entries of new rows; the indexes of content rules must be settled. */
   finish(): void {
     for (const [peerClass, row] of this.unmade) {
-      row.made = this.make(peerClass.number, row.templates);
+      row.made = this.sharedRow(peerClass, row.templates);
       this.sum.add(row.made.digest);
     }
     this.unmade.clear();
@@ -260,9 +261,42 @@ export class RuleSet {
     else this.templateUses.delete(templates);
   }
 
-  private make(peerClass: number, templates: EntryTemplates): NonNullable<Row['made']> {
-    const entries = templates.map((template): PolicyEntry => {
+  private sharedRow({ number, rows }: PeerClass, templates: EntryTemplates): MadeRow {
+    const context = this.contextOf(templates);
+    let byContext = rows.get(templates);
+    if (byContext === undefined) {
+      byContext = new Map();
+      rows.set(templates, byContext);
+    }
+    let made = byContext.get(context);
+    if (made === undefined) {
+      const sibling = [...byContext.values()].find(({ entries }) => entries[0]?.direction === this.direction);
+      made = this.make(number, templates, sibling);
+      byContext.set(context, made);
+    }
+    return made;
+  }
+
+  /** What entries depend on besides their templates: the policies behind a default deny, and indexes of content rules. */
+  private contextOf(templates: EntryTemplates): string {
+    let context = this.contexts.get(templates);
+    if (context === undefined) {
+      const decisions = templates.map(({ decision }) => this.tools.decisions.get(decision));
+      const special = decisions.filter(dependsOnContext);
+      context = special.map((decision) => `${this.ruleIdOf(decision)}.${decision.l7 === undefined ? '' : this.tools.l7Index(decision)}`).join() + (this.direction === 'egress' ? 'e' : 'i');
+      this.contexts.set(templates, context);
+    }
+    return context;
+  }
+
+  private readonly contexts = new Map<EntryTemplates, string>();
+
+  /** `sibling`: a row from the same templates in another context, whose independent entries are taken over. */
+  private make(peerClass: number, templates: EntryTemplates, sibling?: MadeRow): MadeRow {
+    const entries = templates.map((template, i): PolicyEntry => {
       const decision = this.tools.decisions.get(template.decision);
+      const taken = dependsOnContext(decision) ? undefined : sibling?.entries[i];
+      if (taken !== undefined) return taken;
       return {
         direction: this.direction,
         peerClass,
@@ -297,6 +331,10 @@ export class RuleSet {
   private ruleIdOf(decision: Decision): number {
     return typeof decision.by === 'number' ? decision.by : (this.denyOf(decision)?.ruleId ?? 0);
   }
+}
+
+function dependsOnContext({ by, l7 }: Decision): boolean {
+  return typeof by !== 'number' || l7 !== undefined;
 }
 
 const TIER_ORDER = { admin: 0, normal: 1, baseline: 2 } as const;
