@@ -71,8 +71,9 @@ class Collected {
   }
 
   finish(before: readonly Problem[]): ParsedPolicies {
-    const problems = [...before, ...this.problems].sort((a, b) => a.document - b.document || a.line - b.line || a.column - b.column);
-    return { documents: this.documents, cidrGroups: this.cidrGroups, problems: problems.slice(0, MOST_PROBLEMS) };
+    // Faults of the input itself come first, so that none of them falls behind the limit.
+    const problems = [...before, ...this.problems].slice(0, MOST_PROBLEMS).sort((a, b) => a.document - b.document || a.line - b.line || a.column - b.column);
+    return { documents: this.documents, cidrGroups: this.cidrGroups, problems };
   }
 
   private readObject(node: SourceNode, reading: Reading): void {
