@@ -14,7 +14,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: [`${rooms}/*.test.ts`],
-          exclude: ['**/node_modules/**', '**/dist/**', '**/*.{pg,kernel,e2e,redis}.test.ts'],
+          exclude: ['**/node_modules/**', '**/dist/**', '**/*.{pg,kernel,e2e,redis,faults}.test.ts'],
         },
       },
       {
@@ -23,6 +23,18 @@ export default defineConfig({
         test: {
           name: 'pg',
           include: [`${rooms}/*.pg.test.ts`, 'migrations/**/*.pg.test.ts'],
+          exclude: ['**/node_modules/**', '**/dist/**'],
+          globalSetup: ['tools/postgres/vitest-global-setup.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        // The faults of docs/security.md: lost answers, kills, forgeries, clocks. `npm run test:faults`.
+        ...source,
+        test: {
+          name: 'faults',
+          include: [`${rooms}/*.faults.test.ts`],
           exclude: ['**/node_modules/**', '**/dist/**'],
           globalSetup: ['tools/postgres/vitest-global-setup.ts'],
           testTimeout: 30_000,

@@ -184,16 +184,22 @@ export class Agent {
     try {
       if (error instanceof GatewayRefused) {
         this.#gateway.heard();
+        if (error.status === 401) await this.#recover();
         return error.retryAfterMs;
       }
       if (!(error instanceof GatewayUnreachable)) return 0;
       if (error.pathWorks) this.#gateway.heard();
       if (error.untrusted) this.#trusted = await connector.followRootsUnverified(this.#trusted);
-      else if (saysExpired(error)) this.#takeNode(await connector.recover(this.#trusted, this.#node));
+      else if (saysExpired(error)) await this.#recover();
     } catch (second) {
       log.warn('recovering the connection failed', { reason: reasonOf(second) });
     }
     return 0;
+  }
+
+  async #recover(): Promise<void> {
+    const node = await this.#ports.connector.recover(this.#trusted, this.#node);
+    if (node !== undefined) this.#takeNode(node);
   }
 
   async #tick(stop: AbortSignal): Promise<void> {
@@ -300,7 +306,8 @@ export class Agent {
   #takeNode(node: NodeRecord): void {
     if (node === this.#node) return;
     this.#node = node;
-    this.#renewAtMs = renewalTimeMs(certificateTimes(node), Math.random());
+    // A clock that is far off must not make every certificate due at once.
+    this.#renewAtMs = Math.max(renewalTimeMs(certificateTimes(node), Math.random()), this.#ports.now() + RENEWAL_RETRY_MS);
   }
 
   #remember(next: TrustedState): void {

@@ -46,7 +46,7 @@ export class CheckInLoop {
     return this.#reconnectWindowMs;
   }
 
-  /** Runs until the connection ends or the agent stops. @throws GatewayUnreachable when the connection ended */
+  /** Runs until the connection ends or the agent stops. @throws GatewayUnreachable when the connection ended, GatewayRefused 401 */
   async run(stop: AbortSignal, onAnswer: () => void): Promise<void> {
     const backoff = new Backoff();
     while (!stop.aborted) {
@@ -61,7 +61,8 @@ export class CheckInLoop {
         await delay(Math.max(LEAST_INTERVAL_MS, response.pollAfterMs), stop, ...(response.pollAfterMs > LEAST_INTERVAL_MS ? [this.#ports.news.signal] : []));
       } catch (error) {
         if (error instanceof GatewayUnreachable && stop.aborted) return;
-        if (!(error instanceof GatewayRefused)) throw error;
+        // 401: the gateway does not know us by this certificate; the connection has to be made anew.
+        if (!(error instanceof GatewayRefused) || error.status === 401) throw error;
         const wait = backoff.next({ windowMs: 1_000, retryAfterMs: error.retryAfterMs });
         this.#ports.log.warn('the gateway refused; trying again', { status: error.status, code: error.code, reason: error.message, waitMs: Math.round(wait) });
         await delay(wait, stop);

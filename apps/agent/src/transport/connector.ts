@@ -15,9 +15,12 @@ export interface ConnectorPorts {
   readonly log: Log;
 }
 
+const RECOVERY_INTERVAL_MS = 5 * 60_000;
+
 /** Makes connections of the three kinds the agent uses: unverified (root metadata only), server-verified, and mTLS. */
 export class Connector {
   readonly #ports: ConnectorPorts;
+  #recoveredAtMs = -Infinity;
 
   constructor(ports: ConnectorPorts) {
     this.#ports = ports;
@@ -55,7 +58,7 @@ export class Connector {
   async connect(trusted: TrustedState, node: NodeRecord, signal: AbortSignal): Promise<{ readonly session: GatewaySession; readonly node: NodeRecord }> {
     const key = enrollmentKey(this.#ports.state);
     let current = node;
-    if (Date.parse(new X509Certificate(node.certificateChainPem).validTo) <= this.#ports.now()) current = await this.recover(trusted, node);
+    if (Date.parse(new X509Certificate(node.certificateChainPem).validTo) <= this.#ports.now()) current = (await this.recover(trusted, node)) ?? node;
     const session = await GatewaySession.connect(
       {
         gateway: this.#ports.gateway,
@@ -67,9 +70,16 @@ export class Connector {
     return { session, node: current };
   }
 
-  /** @throws GatewayRefused, GatewayUnreachable */
-  recover(trusted: TrustedState, node: NodeRecord): Promise<NodeRecord> {
-    this.#ports.log.warn('the node certificate has expired; recovering it with the enrolled key');
+  /**
+   * Not more than once in a while: a clock that is days ahead finds every certificate expired.
+   * @returns undefined when the last recovery is too recent
+   * @throws GatewayRefused, GatewayUnreachable
+   */
+  async recover(trusted: TrustedState, node: NodeRecord): Promise<NodeRecord | undefined> {
+    const now = this.#ports.now();
+    if (now - this.#recoveredAtMs < RECOVERY_INTERVAL_MS) return undefined;
+    this.#recoveredAtMs = now;
+    this.#ports.log.warn('the node certificate is not accepted; recovering it with the enrolled key');
     return this.#serverVerified(trusted, (gateway) => recoverCertificate(gateway, this.#ports.state, trusted, node, enrollmentKey(this.#ports.state)));
   }
 
