@@ -34,6 +34,7 @@ export async function openToSystem(sql: SqlRunner, table: string, commands: 'SEL
  * Makes a function, created SECURITY DEFINER before, run as `palisade_system` and callable by `callers` only.
  *
  * @param signature with schema and argument types: `palisade.find_api_token(text)`
+ * @param callers roles; `SESSION_USER` is the owner of the schema
  */
 export async function giveToSystem(sql: SqlRunner, signature: string, callers: readonly string[]): Promise<void> {
   await sql.query(`REVOKE ALL ON FUNCTION ${signature} FROM PUBLIC`);
@@ -41,7 +42,7 @@ export async function giveToSystem(sql: SqlRunner, signature: string, callers: r
   await sql.query('GRANT CREATE ON SCHEMA palisade TO palisade_system');
   await sql.query(`ALTER FUNCTION ${signature} OWNER TO palisade_system`);
   await sql.query('REVOKE CREATE ON SCHEMA palisade FROM palisade_system');
-  // Granted by the new owner: what the old one held as its owner passes on with the ownership.
+  // After the change of owner, which carries the old owner's own rights over to the new one.
   await sql.query('SET ROLE palisade_system');
   await sql.query(`GRANT EXECUTE ON FUNCTION ${signature} TO ${callers.join(', ')}`);
   await sql.query('RESET ROLE');
