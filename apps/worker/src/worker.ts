@@ -6,24 +6,10 @@ import {
   createUnitOfWork,
   openDatabase,
   postgresAgentRequestQueue,
-  postgresAuditLog,
-  postgresBundles,
-  postgresClusterNames,
-  postgresClusters,
-  postgresDelivery,
-  postgresEnrollmentTokens,
-  postgresIdentities,
-  postgresNodeCertificates,
-  postgresNodeEnrollment,
   postgresOwnerLookup,
-  postgresPolicies,
-  postgresRecovery,
-  postgresRollouts,
   postgresTrustMetadata,
-  postgresWakeUp,
   postgresWorkFinder,
   WakeListener,
-  type TenantSession,
   type Wake,
 } from '@palisade/store';
 import { parseTenantId, systemContext } from '@palisade/tenancy';
@@ -37,6 +23,7 @@ import { NodeCertificateAuthority } from './enrollment/node-certificate-authorit
 import { Periodic } from './periodic.ts';
 import { openPostgresQueue, openRedisQueue } from './rollouts/job-queue.ts';
 import { RolloutDispatcher } from './rollouts/rollout-dispatcher.ts';
+import { workerRepositories } from './worker-repositories.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -56,7 +43,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const authority = await NodeCertificateAuthority.open({ chainPem: keys.nodeCa.certificatePem, keyPem: keys.nodeCa.keyPem, trustDomain });
   const source = await openDatabase({ url: config.DATABASE_URL, applicationName: 'palisade-worker', poolSize: 12, onIdleError: (error) => logger.warn({ err: error }, 'an idle database connection broke') });
 
-  const unitOfWork = createUnitOfWork(source, repositories);
+  const unitOfWork = createUnitOfWork(source, workerRepositories);
   const owners = postgresOwnerLookup(source);
   const work = postgresWorkFinder(source);
   const director = [keys.director];
@@ -172,24 +159,4 @@ function wokenBy(wake: Wake, { requests, outbox, reconciler, identities }: Wakea
     default:
       return [];
   }
-}
-
-function repositories(session: TenantSession) {
-  const identities = postgresIdentities(session);
-  return {
-    clusters: postgresClusters(session),
-    enrollmentTokens: postgresEnrollmentTokens(session),
-    nodeEnrollment: postgresNodeEnrollment(session),
-    nodeCertificates: postgresNodeCertificates(session),
-    recovery: postgresRecovery(session),
-    identities,
-    clusterNames: postgresClusterNames(session),
-    policies: postgresPolicies(session),
-    bundles: postgresBundles(session),
-    delivery: postgresDelivery(session),
-    rollouts: postgresRollouts(session),
-    facts: { read: (clusterId: string) => identities.facts(clusterId, 0) },
-    audit: postgresAuditLog(session),
-    wakeUp: postgresWakeUp(session),
-  };
 }
