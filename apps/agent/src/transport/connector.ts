@@ -78,9 +78,11 @@ export class Connector {
   async recover(trusted: TrustedState, node: NodeRecord): Promise<NodeRecord | undefined> {
     const now = this.#ports.now();
     if (now - this.#recoveredAtMs < RECOVERY_INTERVAL_MS) return undefined;
-    this.#recoveredAtMs = now;
     this.#ports.log.warn('the node certificate is not accepted; recovering it with the enrolled key');
-    return this.#serverVerified(trusted, (gateway) => recoverCertificate(gateway, this.#ports.state, trusted, node, enrollmentKey(this.#ports.state)));
+    return this.#serverVerified(trusted, (gateway) => {
+      this.#recoveredAtMs = now; // somebody who is the gateway answered: not so soon again
+      return recoverCertificate(gateway, this.#ports.state, trusted, node, enrollmentKey(this.#ports.state));
+    });
   }
 
   async #serverVerified<T>(trusted: TrustedState, work: (gateway: GatewayRequests) => Promise<T>): Promise<T> {
