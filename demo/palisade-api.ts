@@ -7,17 +7,21 @@ export interface ClusterView {
   readonly policyRevision: number;
 }
 
-export interface RunningView {
-  readonly contentDigest: string | null;
-  readonly generation: string | null;
-}
-
 export interface NodeView {
   readonly id: string;
   readonly name: string;
-  readonly status: string;
-  readonly lastSeenAt: string | null;
-  readonly running: RunningView;
+  readonly arch: string;
+  readonly state: string;
+  /** What the node said at its last check-in, read back from its kernel. */
+  readonly observed: {
+    readonly contentDigest: string | null;
+    readonly generation: string | null;
+    readonly state: string;
+    readonly reason: string;
+    readonly endpointsProtected: number;
+    readonly endpointsUnprotected: number;
+    readonly seenAt: string;
+  } | null;
 }
 
 export interface PolicyView {
@@ -38,8 +42,12 @@ export interface RolloutView {
   readonly reason: string | null;
   readonly policyRevision: number;
   readonly generation: string | null;
-  readonly contentDigest: string | null;
-  readonly revertOf: string | null;
+  /** By architecture; empty until the bundle is sealed. */
+  readonly contentDigests: Readonly<Record<string, string>>;
+  readonly createdAt: string;
+}
+
+export interface RolloutDetailView extends RolloutView {
   readonly waves: readonly WaveView[];
 }
 
@@ -126,8 +134,8 @@ export class PalisadeApi {
     return this.#send<RolloutView>('POST', `/v1/clusters/${clusterId}/rollouts`, request);
   }
 
-  rollout(clusterId: string, id: string): Promise<RolloutView> {
-    return this.#send<RolloutView>('GET', `/v1/clusters/${clusterId}/rollouts/${id}`);
+  rollout(clusterId: string, id: string): Promise<RolloutDetailView> {
+    return this.#send<RolloutDetailView>('GET', `/v1/clusters/${clusterId}/rollouts/${id}`);
   }
 
   rollouts(clusterId: string): Promise<readonly RolloutView[]> {

@@ -14,7 +14,7 @@ export const observe: Step = {
     for (const policy of await demo.api.policies(demo.cluster.id)) await demo.api.deletePolicy(demo.cluster.id, policy.id);
     const rollout = await demo.api.createRollout(demo.cluster.id, CANARY_FIRST);
     const done = await untilSucceeded(demo, rollout.id);
-    const nodes = await untilRunning(demo, done.contentDigest);
+    const nodes = await untilRunning(demo, done);
 
     const since = new Date();
     const before = await kernelCounters(demo);

@@ -1,7 +1,7 @@
 import { logTail } from '../../tools/stack/state-folder.ts';
 import { waitFor } from '../../tools/stack/wait-for.ts';
 import type { DemoCluster } from '../cluster.ts';
-import type { NodeView, RolloutView } from '../palisade-api.ts';
+import type { NodeView, RolloutDetailView, RolloutView } from '../palisade-api.ts';
 import { ExpectationFailed } from './step.ts';
 
 const DEADLINE_MS = 120_000;
@@ -15,8 +15,8 @@ export const CANARY_FIRST = {
 } as const;
 
 /** Waits until a rollout has succeeded; `watch` sees every state on the way. */
-export async function untilSucceeded(demo: DemoCluster, id: string, watch: (rollout: RolloutView) => Promise<void> = async () => {}): Promise<RolloutView> {
-  let last: RolloutView | undefined;
+export async function untilSucceeded(demo: DemoCluster, id: string, watch: (rollout: RolloutDetailView) => Promise<void> = async () => {}): Promise<RolloutDetailView> {
+  let last: RolloutDetailView | undefined;
   return waitFor(
     'the rollout to succeed',
     async () => {
@@ -34,16 +34,22 @@ export async function untilSucceeded(demo: DemoCluster, id: string, watch: (roll
   );
 }
 
-/** Waits until both nodes report, on their own, that they run what the rollout brought. */
-export async function untilRunning(demo: DemoCluster, digest: string | null): Promise<readonly NodeView[]> {
+/** Whether a node says that it runs what a rollout brought. */
+export function runs(node: NodeView, rollout: RolloutView): boolean {
+  const wanted = rollout.contentDigests[node.arch];
+  return wanted !== undefined && node.observed?.contentDigest === wanted;
+}
+
+/** Waits until both nodes report, on their own, that they run what the rollout brought, with all their endpoints protected. */
+export async function untilRunning(demo: DemoCluster, rollout: RolloutView): Promise<readonly NodeView[]> {
   let nodes: readonly NodeView[] = [];
   await waitFor(
-    `both nodes to report ${digest} as running`,
+    `both nodes to report what rollout ${rollout.id} brought as running (${JSON.stringify(rollout.contentDigests)})`,
     async () => {
       nodes = await demo.api.nodes(demo.cluster.id);
-      return nodes.length === demo.plan.nodes.length && nodes.every(({ running }) => running.contentDigest === digest);
+      return nodes.length === demo.plan.nodes.length && nodes.every((node) => runs(node, rollout) && node.observed?.endpointsUnprotected === 0 && node.observed.endpointsProtected > 0);
     },
-    { withinMs: 60_000, everyMs: 300, otherwise: () => `They report ${JSON.stringify(nodes.map(({ name, running }) => ({ name, ...running })))}` },
+    { withinMs: 60_000, everyMs: 300, otherwise: () => `They report ${JSON.stringify(nodes.map(({ name, observed }) => ({ name, ...observed })))}` },
   );
   return nodes;
 }
@@ -55,7 +61,7 @@ export async function untilHeard(demo: DemoCluster, since: Date): Promise<readon
     'both agents to come back',
     async () => {
       nodes = await demo.api.nodes(demo.cluster.id);
-      return nodes.length === demo.plan.nodes.length && nodes.every(({ lastSeenAt }) => lastSeenAt !== null && new Date(lastSeenAt) > since);
+      return nodes.length === demo.plan.nodes.length && nodes.every(({ observed }) => observed !== null && new Date(observed.seenAt) > since);
     },
     {
       withinMs: 150_000,
@@ -67,5 +73,5 @@ export async function untilHeard(demo: DemoCluster, since: Date): Promise<readon
 }
 
 export function runningOf(nodes: readonly NodeView[]) {
-  return nodes.map(({ name, running }) => ({ node: name, contentDigest: running.contentDigest, generation: running.generation }));
+  return nodes.map(({ name, observed }) => ({ node: name, contentDigest: observed?.contentDigest ?? null, generation: observed?.generation ?? null }));
 }
