@@ -20,77 +20,81 @@ export interface PlacedEndpoint {
 interface Address {
   readonly network: string;
   readonly cidr: string;
-  readonly end: () => PeerEnd | undefined;
-  /** End of the next wider outside prefix, for prefixes that may say nothing new. */
-  readonly wider?: () => PeerEnd | undefined;
-  made?: { readonly entry: AddressClass; readonly digest: Lanes };
+  /** Of an address somebody holds. */
+  readonly holder?: Holder;
+  /** Of an outside prefix, with that of the next wider one: equal ones say nothing new. */
+  readonly end?: PeerEnd | undefined;
+  readonly wider?: PeerEnd | undefined;
+  made?: { readonly entry: AddressClass; readonly digest: Lanes } | undefined;
 }
 
 /** The list of addresses with their classes. */
 export class AddressList {
   private sources: Address[] = [];
   private list: readonly AddressClass[] = [];
-  private sum: Lanes = [0, 0, 0, 0];
+  private readonly sum = new SetDigest();
 
   get addresses(): readonly AddressClass[] {
     return this.list;
   }
 
   get digest(): Lanes {
-    return this.sum;
+    return this.sum.lanes();
   }
 
-  /** Call after the world has settled and `moved` classes or changed its layout. */
+  /** Call after classes or the layout of the world changed. */
   update(world: PeerWorld): void {
     if (world.layoutChanged) this.relist(world);
     world.layoutChanged = false;
     const list: AddressClass[] = [];
-    const sum = new SetDigest();
     for (const source of this.sources) {
-      const end = source.end();
-      if (end?.peerClass === undefined) continue;
-      const wider = source.wider?.();
-      if (wider !== undefined && wider.peerClass === end.peerClass && wider.base === end.base) continue;
-      const { number } = end.peerClass;
-      const { identity } = end.base.nature;
-      let made = source.made;
-      if (made === undefined || made.entry.peerClass !== number || made.entry.identity !== identity) {
-        const entry = { network: source.network, cidr: source.cidr, peerClass: number, identity };
-        made = { entry, digest: new ContentHash().text(entry.network).text(entry.cidr).int(number).int(identity).finish() };
-        source.made = made;
-      }
-      list.push(made.entry);
-      sum.add(made.digest);
+      this.refresh(source);
+      if (source.made !== undefined) list.push(source.made.entry);
     }
     this.list = list;
-    this.sum = sum.lanes();
+  }
+
+  private refresh(source: Address): void {
+    const end = source.holder === undefined ? source.end : source.holder.end;
+    const number = end?.peerClass?.number;
+    const identity = end?.base.nature.identity;
+    const { wider, made } = source;
+    const redundant = wider !== undefined && wider.peerClass === end?.peerClass && wider.base === end?.base;
+    if (number === undefined || identity === undefined || redundant) {
+      if (made !== undefined) this.sum.remove(made.digest);
+      source.made = undefined;
+      return;
+    }
+    if (made !== undefined && made.entry.peerClass === number && made.entry.identity === identity) return;
+    if (made !== undefined) this.sum.remove(made.digest);
+    const entry = { network: source.network, cidr: source.cidr, peerClass: number, identity };
+    source.made = { entry, digest: new ContentHash().text(entry.network).text(entry.cidr).int(number).int(identity).finish() };
+    this.sum.add(source.made.digest);
   }
 
   private relist(world: PeerWorld): void {
-    const known = new Map(this.sources.map((source) => [`${source.network}|${source.cidr}`, source]));
+    const known = new Map(this.sources.map((source) => [keyOf(source), source]));
     const sources: Address[] = [];
     const keep = (source: Address): void => {
-      const made = known.get(`${source.network}|${source.cidr}`)?.made;
-      sources.push(made === undefined ? source : { ...source, made });
+      const key = keyOf(source);
+      source.made = known.get(key)?.made;
+      known.delete(key);
+      sources.push(source);
     };
-    const held = new Set<string>();
-    for (const holder of world.holders.values()) {
-      held.add(`${holder.network}|${holder.cidr}`);
-      keep({ network: holder.network, cidr: holder.cidr, end: endOf(holder) });
-    }
+    for (const holder of world.holders.values()) keep({ network: holder.network, cidr: holder.cidr, holder });
+    const held = new Set(sources.map(keyOf));
     for (const [text, end] of world.outside) {
       const parent = world.outsidePrefixes.parent(world.outsidePrefixes.node(end.prefix));
-      for (const network of world.networks.keys()) {
-        if (held.has(`${network}|${text}`)) continue;
-        keep({ network, cidr: text, end: () => end, ...(parent === undefined ? {} : { wider: () => world.outside.get(parent.text) }) });
-      }
+      const wider = parent === undefined ? undefined : world.outside.get(parent.text);
+      for (const network of world.networks.keys()) if (!held.has(`${network}|${text}`)) keep({ network, cidr: text, end, wider });
     }
+    for (const { made } of known.values()) if (made !== undefined) this.sum.remove(made.digest);
     this.sources = sources.sort((a, b) => compareText(a.network, b.network) || compareText(a.cidr, b.cidr));
   }
 }
 
-function endOf(holder: Holder): () => PeerEnd | undefined {
-  return () => holder.end;
+function keyOf({ network, cidr }: Pick<Address, 'network' | 'cidr'>): string {
+  return `${network}|${cidr}`;
 }
 
 /** Content rules of the node in the order of their text, so that equal contents have equal indexes. */
@@ -166,22 +170,28 @@ export function endpointImage(placed: PlacedEndpoint, known: ResolvedEndpoint | 
   const { key, identity, egress, ingress } = placed;
   const digest = hexOf(new ContentHash().lanes(egress?.digest() ?? [0, 0, 0, 0]).lanes(ingress?.digest() ?? [0, 0, 0, 0]).finish());
   if (known !== undefined && known.digest === digest && known.identity === identity) return known;
-  return { key, identity, entries: joinEntries(egress?.entries() ?? [], ingress?.entries() ?? []), digest };
+  return { key, identity, entries: joinEntries(egress, ingress), digest };
+}
+
+interface JoinedEntries {
+  readonly versions: string;
+  readonly entries: readonly PolicyEntry[];
 }
 
 /** Endpoints with the same two rule sets share one list. */
-const joined = new WeakMap<readonly PolicyEntry[], WeakMap<readonly PolicyEntry[], readonly PolicyEntry[]>>();
+const joinedByIngress = new WeakMap<RuleSet, WeakMap<RuleSet, JoinedEntries>>();
 
-function joinEntries(egress: readonly PolicyEntry[], ingress: readonly PolicyEntry[]): readonly PolicyEntry[] {
-  if (ingress.length === 0) return egress;
-  if (egress.length === 0) return ingress;
-  const inner = joined.get(egress) ?? new WeakMap<readonly PolicyEntry[], readonly PolicyEntry[]>();
-  joined.set(egress, inner);
-  const known = inner.get(ingress);
-  if (known !== undefined) return known;
-  const both = egress.concat(ingress);
-  inner.set(ingress, both);
-  return both;
+function joinEntries(egress: RuleSet | undefined, ingress: RuleSet | undefined): readonly PolicyEntry[] {
+  if (egress === undefined || ingress === undefined) return [];
+  const byEgress = joinedByIngress.get(ingress) ?? new WeakMap<RuleSet, JoinedEntries>();
+  joinedByIngress.set(ingress, byEgress);
+  const versions = `${egress.version}|${ingress.version}`;
+  const known = byEgress.get(egress);
+  if (known?.versions === versions) return known.entries;
+  const entries = new Array<PolicyEntry>(egress.entryCount() + ingress.entryCount());
+  ingress.writeEntries(entries, egress.writeEntries(entries, 0));
+  byEgress.set(egress, { versions, entries });
+  return entries;
 }
 
 /** Digest over everything but the revisions. */

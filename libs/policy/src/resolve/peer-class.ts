@@ -1,6 +1,6 @@
 /** Policy classes: peers that every rule of the resolved node's endpoints treats alike share one number in the kernel's maps. */
 
-import type { PolicyEntry } from '../resolution.ts';
+import type { Direction, PolicyEntry } from '../resolution.ts';
 import { ContentHash, SetDigest, type Lanes } from './content-digest.ts';
 import type { PeerAtom } from './peer-atom.ts';
 import type { PortName } from './port-function.ts';
@@ -24,8 +24,8 @@ export interface PeerClass {
   uses: number;
 }
 
-/** By templates, and by the text of what else the entries depend on. */
-export type ClassRows = Map<EntryTemplates, Map<string, MadeRow>>;
+/** Rows by direction and templates, and by the text of what else their entries depend on. */
+export type ClassRows = Readonly<Record<Direction, Map<EntryTemplates, Map<string, MadeRow>>>>;
 
 export interface MadeRow {
   readonly entries: readonly PolicyEntry[];
@@ -57,7 +57,7 @@ export class ClassTable {
       return known;
     }
     const digest = digestOf(content);
-    const created: PeerClass = { ...content, signature, digest, number: wantedNumber(digest), rows: new Map(), slot: this.freeSlots.pop() ?? this.slots++, uses: 1 };
+    const created: PeerClass = { ...content, signature, digest, number: wantedNumber(digest), rows: { egress: new Map(), ingress: new Map() }, slot: this.freeSlots.pop() ?? this.slots++, uses: 1 };
     this.bySignature.set(signature, created);
     this.enter(created);
     return created;
@@ -113,7 +113,8 @@ export class ClassTable {
     const changed = [...wanted].filter(([one, number]) => one.number !== number);
     for (const [one, number] of changed) {
       one.number = number;
-      one.rows.clear();
+      one.rows.egress.clear();
+      one.rows.ingress.clear();
     }
     return changed.map(([one]) => one);
   }

@@ -65,6 +65,7 @@ export class PolicyResolver {
   private readonly l7 = new L7List();
   private readonly addresses = new AddressList();
   private images = new Map<string, ResolvedEndpoint>();
+  private addressesChanged = true;
   private identityRevision: number;
   private result: ResolvedNode | undefined;
 
@@ -288,7 +289,7 @@ export class PolicyResolver {
   /** Carries a change through classes to rows. */
   private flush(): void {
     this.applyAtoms();
-    const { added, removed } = this.world.settle(this.store.anyPeerNames);
+    const { added, removed, moved } = this.world.settle(this.store.anyPeerNames);
     for (const peerClass of removed) for (const atom of peerClass.atoms) this.classesByAtom.get(atom)?.delete(peerClass);
     for (const peerClass of added) for (const atom of peerClass.atoms) this.classesByAtom.get(atom)?.add(peerClass);
     const renumbered = this.classes.renumber();
@@ -302,6 +303,7 @@ export class PolicyResolver {
       for (const peerClass of [...removed, ...renumbered]) set.removeClass(peerClass);
       for (const peerClass of new Set([...added, ...renumbered])) set.addClass(peerClass);
     }
+    this.addressesChanged ||= moved || renumbered.length > 0 || this.world.layoutChanged;
     this.result = undefined;
   }
 
@@ -309,7 +311,8 @@ export class PolicyResolver {
     const sets = [...this.store.values()];
     if (this.l7.update(sets, this.decisions)) for (const set of sets) set.reindexL7();
     for (const set of sets) set.finish();
-    this.addresses.update(this.world);
+    if (this.addressesChanged) this.addresses.update(this.world);
+    this.addressesChanged = false;
     const images = new Map<string, ResolvedEndpoint>();
     for (const endpoint of [...this.endpoints.values()].sort((a, b) => compareText(a.key, b.key))) {
       images.set(endpoint.key, endpointImage(endpoint satisfies PlacedEndpoint, this.images.get(endpoint.key)));

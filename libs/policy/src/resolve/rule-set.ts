@@ -41,6 +41,9 @@ interface Row {
   made?: MadeRow | undefined;
 }
 
+/** Contexts of gone policies are not looked for: beyond this number all are forgotten. */
+const MAX_CONTEXTS = 512;
+
 const VERDICT_CODE = { allow: 0, deny: 1, audit: 2, l7: 3 } as const;
 
 export class RuleSet {
@@ -61,11 +64,15 @@ export class RuleSet {
   private readonly flags: string;
   private readonly circumstances: Omit<Circumstances, 'fromOwnNode'>;
   private readonly rows = new Map<PeerClass, Row>();
+  /** Classes of `rows` in the order of their numbers; undefined: to be sorted. */
+  private order: PeerClass[] | undefined;
   private readonly templateUses = new Map<EntryTemplates, number>();
   private readonly sum = new SetDigest();
   private readonly unmade = new Map<PeerClass, Row>();
   private anyRow: Row | undefined;
-  private flat: readonly PolicyEntry[] | undefined;
+  private used: readonly number[] | undefined;
+  /** Raised by every change of entries. */
+  version = 0;
 
   /** The atoms of the rules must be filled in. */
   constructor(content: RuleSetContent, tools: RuleSetTools, key = ruleSetKey(content)) {
@@ -149,14 +156,17 @@ export class RuleSet {
     this.unmade.delete(peerClass);
     if (row.made !== undefined) this.sum.remove(row.made.digest);
     this.countTemplates(row.templates, -1);
-    this.flat = undefined;
+    this.leaveOrder(peerClass);
+    this.version++;
   }
 
   /** Decisions that some entry holds. */
-  usedDecisions(): Iterable<number> {
+  usedDecisions(): readonly number[] {
+    if (this.used !== undefined) return this.used;
     const used = new Set<number>();
     for (const templates of [this.any().templates, ...this.templateUses.keys()]) for (const { decision } of templates) used.add(decision);
-    return used;
+    this.used = [...used];
+    return this.used;
   }
 
   /** Content rules got other indexes: entries that point at them are to be made anew. */
@@ -170,7 +180,7 @@ export class RuleSet {
       this.unmade.set(peerClass, row);
     }
     this.anyRow = undefined;
-    this.flat = undefined;
+    this.version++;
   }
 
   /** Makes the entries of new rows; the indexes of content rules must be settled. */
@@ -184,14 +194,23 @@ export class RuleSet {
     any.made ??= this.make(ANY_CLASS, any.templates);
   }
 
-  /** Sorted by class, then as the templates are. */
-  entries(): readonly PolicyEntry[] {
-    if (this.flat !== undefined) return this.flat;
-    const flat: PolicyEntry[] = [...(this.any().made?.entries ?? [])];
-    const rows = [...this.rows].sort(([a], [b]) => a.number - b.number);
-    for (const [, { made }] of rows) for (const entry of made?.entries ?? []) flat.push(entry);
-    this.flat = flat;
-    return flat;
+  /** Number of entries; valid after `finish`. */
+  entryCount(): number {
+    let count = this.any().templates.length;
+    for (const [templates, uses] of this.templateUses) count += templates.length * uses;
+    return count;
+  }
+
+  /** Writes the entries, sorted by class, then as the templates are; returns the position after the last. */
+  writeEntries(into: PolicyEntry[], from: number): number {
+    let at = from;
+    for (const entry of this.any().made?.entries ?? []) into[at++] = entry;
+    this.order ??= [...this.rows.keys()].sort((a, b) => a.number - b.number);
+    for (const peerClass of this.order) {
+      const entries = this.rows.get(peerClass)?.made?.entries ?? [];
+      for (let i = 0; i < entries.length; i++) into[at++] = entries[i] as PolicyEntry;
+    }
+    return at;
   }
 
   digest(): Lanes {
@@ -204,8 +223,8 @@ export class RuleSet {
   }
 
   private clear(): void {
+    this.order = undefined;
     for (const peerClass of [...this.rows.keys()]) this.removeClass(peerClass);
-    this.flat = undefined;
   }
 
   private setRow(peerClass: PeerClass, templates: EntryTemplates): void {
@@ -214,7 +233,8 @@ export class RuleSet {
     this.rows.set(peerClass, row);
     this.unmade.set(peerClass, row);
     this.countTemplates(templates, 1);
-    this.flat = undefined;
+    this.enterOrder(peerClass);
+    this.version++;
   }
 
   private any(): Row {
@@ -255,22 +275,36 @@ export class RuleSet {
     return found;
   }
 
+  private enterOrder(peerClass: PeerClass): void {
+    this.order?.splice(positionOf(this.order, peerClass.number), 0, peerClass);
+  }
+
+  /** A class may have got another number since it came in: then the order is made anew. */
+  private leaveOrder(peerClass: PeerClass): void {
+    if (this.order === undefined) return;
+    const at = positionOf(this.order, peerClass.number);
+    if (this.order[at] === peerClass) this.order.splice(at, 1);
+    else this.order = undefined;
+  }
+
   private countTemplates(templates: EntryTemplates, step: number): void {
     const uses = (this.templateUses.get(templates) ?? 0) + step;
+    if (uses <= 1) this.used = undefined;
     if (uses > 0) this.templateUses.set(templates, uses);
     else this.templateUses.delete(templates);
   }
 
   private sharedRow({ number, rows }: PeerClass, templates: EntryTemplates): MadeRow {
     const context = this.contextOf(templates);
-    let byContext = rows.get(templates);
+    let byContext = rows[this.direction].get(templates);
     if (byContext === undefined) {
       byContext = new Map();
-      rows.set(templates, byContext);
+      rows[this.direction].set(templates, byContext);
     }
     let made = byContext.get(context);
     if (made === undefined) {
-      const sibling = [...byContext.values()].find(({ entries }) => entries[0]?.direction === this.direction);
+      const [sibling] = byContext.values();
+      if (byContext.size >= MAX_CONTEXTS) byContext.clear();
       made = this.make(number, templates, sibling);
       byContext.set(context, made);
     }
@@ -283,7 +317,7 @@ export class RuleSet {
     if (context === undefined) {
       const decisions = templates.map(({ decision }) => this.tools.decisions.get(decision));
       const special = decisions.filter(dependsOnContext);
-      context = special.map((decision) => `${this.ruleIdOf(decision)}.${decision.l7 === undefined ? '' : this.tools.l7Index(decision)}`).join() + (this.direction === 'egress' ? 'e' : 'i');
+      context = special.map((decision) => `${this.ruleIdOf(decision)}.${decision.l7 === undefined ? '' : this.tools.l7Index(decision)}`).join();
       this.contexts.set(templates, context);
     }
     return context;
@@ -331,6 +365,18 @@ export class RuleSet {
   private ruleIdOf(decision: Decision): number {
     return typeof decision.by === 'number' ? decision.by : (this.denyOf(decision)?.ruleId ?? 0);
   }
+}
+
+/** First position whose number is not smaller. */
+function positionOf(order: readonly PeerClass[], number: number): number {
+  let low = 0;
+  let high = order.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((order[middle]?.number ?? 0) < number) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function dependsOnContext({ by, l7 }: Decision): boolean {
