@@ -163,6 +163,10 @@ export const rollouts: Step = {
       GRANT SELECT, INSERT, UPDATE ON palisade.rollouts TO palisade_api;
       GRANT SELECT ON palisade.rollout_waves, palisade.rollout_nodes, palisade.rollout_events, palisade.node_desired, palisade.node_observations TO palisade_api;
       GRANT INSERT ON palisade.rollout_events, palisade.outbox TO palisade_api;
+      -- Halt, pause, roll back and supersede take effect with the person's own transaction: offers are withdrawn in it.
+      -- What a node wants stays signed by the director, whoever writes the row.
+      GRANT UPDATE ON palisade.rollout_nodes TO palisade_api;
+      GRANT UPDATE, DELETE ON palisade.node_desired TO palisade_api;
       GRANT SELECT, INSERT, UPDATE, DELETE ON palisade.rollouts, palisade.rollout_waves, palisade.rollout_nodes, palisade.rollout_events,
         palisade.wave_assignments, palisade.node_desired TO palisade_worker;
       GRANT INSERT ON palisade.outbox TO palisade_worker;
