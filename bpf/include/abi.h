@@ -118,7 +118,7 @@ struct connection_key4 {
 	__u16 high_port_be;
 	__u16 slot;
 	__u8 protocol;
-	__u8 sense; /* ICMP: 1 + direction of the request, because both ends may use the same identifier */
+	__u8 sense; /* ICMP: 1 + direction of the request (timestamps: 3 + it), because both ends may use the same identifier */
 };
 
 struct connection_key6 {

@@ -276,7 +276,7 @@ static __always_inline int drop_denied(struct scene *s, struct connection *c, in
 }
 
 /* The generation has moved since the verdict of this connection: asks the current policy about its forward direction. */
-static __always_inline int judge_again(struct scene *s, struct connection *c, int is_reply, const int v6)
+static __always_inline void judge_again(struct scene *s, struct connection *c, int is_reply, const int v6)
 {
 	struct loss_counters *loss = losses();
 	__u32 direction = !!(c->flags & CONNECTION_EGRESS);
@@ -288,7 +288,7 @@ static __always_inline int judge_again(struct scene *s, struct connection *c, in
 		__u32 backend[4];
 
 		if (!is_reply)
-			return PASS; /* the after-DNAT hook judges it */
+			return; /* the after-DNAT hook judges it */
 		__builtin_memcpy(backend, c->backend, 16);
 		judge(s, backend, DIRECTION_EGRESS, c->protocol, c->backend_port, v6);
 	} else {
@@ -298,14 +298,13 @@ static __always_inline int judge_again(struct scene *s, struct connection *c, in
 	}
 	if (s->judgement.verdict == VERDICT_DENY) {
 		connection_deny(s, c, is_reply);
-		return report_drop(s, 0, direction, is_reply);
+		return;
 	}
 	connection_take(c, s);
 	if (c->verdict != verdict)
 		report_connection(s, c, verdict == VERDICT_DENY ? EVENT_NEW : EVENT_DELTA, s->judgement.reason, is_reply);
 	else if (c->shadow_differs && !differed)
 		report_connection(s, c, EVENT_SHADOW, REASON_NONE, is_reply);
-	return PASS;
 }
 
 static __always_inline int judge_family(struct scene *s, const int v6)
@@ -338,10 +337,15 @@ static __always_inline int judge_family(struct scene *s, const int v6)
 		}
 		if (c->flags & CONNECTION_TRANSLATED && !is_reply)
 			s->pass_mark = MARK_TRANSLATED;
-		if (c->generation != s->generation && judge_again(s, c, is_reply, v6) == DROP)
-			return DROP;
-		if (c->verdict == VERDICT_DENY && (is_reply || !(c->flags & CONNECTION_TRANSLATED)))
-			return drop_denied(s, c, is_reply);
+		if (c->generation != s->generation)
+			judge_again(s, c, is_reply, v6);
+		if (c->verdict == VERDICT_DENY && (is_reply || !(c->flags & CONNECTION_TRANSLATED))) {
+			if (!is_reply || p->protocol == IPPROTO_TCP)
+				return drop_denied(s, c, is_reply);
+			/* Without a handshake, what answered a connection that is now denied may be a request of its own. */
+			connection_remove(&key, v6);
+			goto fresh;
+		}
 		connection_touch(c, s, is_reply);
 		return c->verdict == VERDICT_AUDIT ? PASS_AUDITED : PASS;
 	}

@@ -118,6 +118,8 @@ static __always_inline int parse_icmp(const struct reader *from, struct packet *
 		p->source_port_be = p->destination_port_be = header.id;
 		if (is_icmp_answer(p->protocol, header.type))
 			p->sense = 1 + !direction;
+		if (p->protocol == IPPROTO_ICMP && (header.type == ICMP_TIMESTAMP || header.type == ICMP_TIMESTAMPREPLY))
+			p->sense += 2; /* identifiers are per kind of request */
 		return 0;
 	}
 	p->source_port_be = p->destination_port_be = bpf_htons(header.type << 8 | header.code);

@@ -26,8 +26,6 @@ import { rowKey, type MapSet } from './map-set.ts';
 import type { Pins } from './pins.ts';
 import type { ProgramSet } from './program-set.ts';
 
-/** For this long after the first attachment, connections that are older than it are adopted in either direction. */
-const PICKUP_NS = 60_000_000_000n;
 const KEY_SIZE: Readonly<Record<AddressMapName, number>> = { addresses4: 8, addresses6: 20, prefixes4: 12, prefixes6: 24 };
 const DIRTY = new Uint8Array(32).fill(0xff);
 
@@ -40,8 +38,8 @@ export interface ExecutionContext {
   /** Program digest that the links run now. */
   readonly previousProgram: string;
   readonly afterDnat: boolean;
-  /** No endpoint was attached before this change. */
-  readonly firstAttachment: boolean;
+  /** For this long connections that are older than the attachments are adopted in either direction; 0 but at the first one. */
+  readonly adoptionNs: bigint;
   /** Slot → why its interface could not be attached. */
   readonly failures: Map<number, string>;
 }
@@ -189,7 +187,7 @@ function writeEndpoint(context: ExecutionContext, ifindex: number, value: Uint8A
 
 function attach(context: ExecutionContext, endpoint: EndpointImage, ifindex: number): void {
   const { kernel, maps, pins, programs } = context;
-  if (context.firstAttachment) maps.writeControl({ ...maps.control(), pickup_until_ns: kernel.monotonicNs() + PICKUP_NS });
+  if (context.adoptionNs > 0n) maps.writeControl({ ...maps.control(), pickup_until_ns: kernel.monotonicNs() + context.adoptionNs });
   writeEndpoint(context, ifindex, ENDPOINT.encode({ slot: endpoint.slot, identity: endpoint.identity, network: endpoint.network, present: 1 }));
   try {
     for (const [side, name] of [['ingress', 'from_endpoint'], ['egress', 'to_endpoint']] as const) {

@@ -31,6 +31,8 @@ export interface KernelEnforcerOptions {
   readonly maxEntries?: Readonly<Record<string, number>>;
   /** How often living connections tell their counters; 5,000 by default. */
   readonly deltaIntervalMs?: number;
+  /** For how long after the first attachment connections that are older than it are adopted; 60,000 by default. */
+  readonly adoptionMs?: number;
 }
 
 function sha256(...parts: readonly Uint8Array[]): Uint8Array {
@@ -41,6 +43,7 @@ function sha256(...parts: readonly Uint8Array[]): Uint8Array {
 
 const NOTHING: RunningState = { policyRevision: 0, identityRevision: 0, endpoints: [] };
 const DELTA_INTERVAL_MS = 5000;
+const ADOPTION_MS = 60_000;
 
 /** The enforcer on a real kernel (or on the fake one, in tests). */
 class KernelEnforcer implements Enforcer {
@@ -49,6 +52,7 @@ class KernelEnforcer implements Enforcer {
   readonly #maps: MapSet;
   readonly #programs: ProgramSet;
   readonly #namespace: string | undefined;
+  readonly #adoptionMs: number;
   readonly #failures = new Map<number, string>();
   readonly #drain: FlowDrain;
 
@@ -58,6 +62,7 @@ class KernelEnforcer implements Enforcer {
     this.#maps = new MapSet(this.#kernel, this.#pins);
     this.#programs = new ProgramSet(this.#kernel, this.#pins, options.maxEntries ?? {});
     this.#drain = new FlowDrain(this.#kernel, this.#maps, this.#programs, options.deltaIntervalMs ?? DELTA_INTERVAL_MS);
+    this.#adoptionMs = options.adoptionMs ?? ADOPTION_MS;
     this.#namespace = options.networkNamespace;
   }
 
@@ -138,7 +143,7 @@ class KernelEnforcer implements Enforcer {
         desired: target,
         previousProgram: observed.current.programDigest,
         afterDnat,
-        firstAttachment: observed.links.length === 0,
+        adoptionNs: observed.links.length === 0 ? BigInt(this.#adoptionMs) * 1_000_000n : 0n,
         failures: this.#failures,
       };
       for (const action of plan(observed, target)) executeAction(action, context);

@@ -1,0 +1,124 @@
+import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { CONNECTION, type Descriptor, type KernelFlowEvent } from '@palisade/dataplane';
+import { NativeKernel } from '@palisade/kernel';
+import type { PolicyEntry, ResolvedNode } from '@palisade/policy';
+import type { DesiredState, Enforcer } from '../enforcer.ts';
+import { createKernelEnforcer } from '../kernel-enforcer.ts';
+import { Pins } from '../pins.ts';
+import { OBJECT_PATH } from './kernel-available.ts';
+import { resolvedNode } from './resolved-fixture.ts';
+
+const ENDPOINT = 'pod/lab/subject';
+const SHOT = 2;
+
+/**
+ * The programs of one endpoint on crafted packets: an empty network namespace whose loopback interface is the endpoint, so
+ * that BPF_PROG_TEST_RUN (which runs on loopback) finds it. No packet ever leaves.
+ */
+export class PacketLab {
+  readonly kernel = new NativeKernel();
+  readonly #id = `pl${randomBytes(3).toString('hex')}`;
+  readonly #pins = new Pins(`/sys/fs/bpf/palisade/${this.#id}`);
+  readonly #enforcer: Enforcer;
+  readonly #object = readFileSync(OBJECT_PATH);
+  readonly #programs = new Map<string, Descriptor>();
+  #revision = 0;
+
+  constructor() {
+    execFileSync('ip', ['netns', 'add', this.#id]);
+    this.#enforcer = createKernelEnforcer({
+      pinRoot: this.#pins.root, kernel: this.kernel, networkNamespace: `/run/netns/${this.#id}`, deltaIntervalMs: 3_600_000, adoptionMs: 0,
+    });
+  }
+
+  get programDigest(): string {
+    return createHash('sha256').update(this.#object).digest('hex');
+  }
+
+  async applyNode(resolved: ResolvedNode, more: Partial<DesiredState> = {}): Promise<void> {
+    this.#revision += 1;
+    await this.#enforcer.apply({
+      contentDigest: `${this.#revision}`, generation: `1.${this.#revision}`, resolved,
+      programs: [{ name: 'endpoint', sha256: this.programDigest, bytes: this.#object }],
+      endpoints: [{ key: ENDPOINT, slot: 1, attach: { kind: 'interface', ifname: 'lo' }, network: 'default', addresses: [] }],
+      ...more,
+    });
+    await this.events();
+  }
+
+  apply(entries: readonly PolicyEntry[], addresses: Parameters<typeof resolvedNode>[1], more: Partial<DesiredState> = {}): Promise<void> {
+    return this.applyNode(resolvedNode({ [ENDPOINT]: entries }, addresses, this.#revision + 1), more);
+  }
+
+  program(name: string): Descriptor {
+    const known = this.#programs.get(name) ?? this.kernel.openPin(this.#pins.program(this.programDigest, name));
+    if (known === undefined) throw new Error(`the program ${name} is not pinned`);
+    this.#programs.set(name, known);
+    return known;
+  }
+
+  map(name: string): Descriptor {
+    const found = this.kernel.openPin(this.#pins.map(name));
+    if (found === undefined) throw new Error(`the map ${name} is not pinned`);
+    return found;
+  }
+
+  #run(name: string, frame: Uint8Array, repeat = 1): { result: number; durationNs: number } {
+    return this.kernel.inNetworkNamespace(`/run/netns/${this.#id}`, () => this.kernel.testRun(this.program(name), frame, { repeat }));
+  }
+
+  /** What the workload sends. True: it passes. */
+  sends(frame: Uint8Array): boolean {
+    return this.#run('from_endpoint', frame).result !== SHOT;
+  }
+
+  /** What arrives for the workload. */
+  receives(frame: Uint8Array): boolean {
+    return this.#run('to_endpoint', frame).result !== SHOT;
+  }
+
+  /** Average nanoseconds of one run. */
+  cost(name: 'from_endpoint' | 'to_endpoint', frame: Uint8Array, repeat: number): number {
+    return this.#run(name, frame, repeat).durationNs;
+  }
+
+  async events(): Promise<readonly KernelFlowEvent[]> {
+    return this.#enforcer.drain(1_000_000);
+  }
+
+  /** Makes every connection `ms` older. */
+  age(ms: number): void {
+    for (const name of ['connections4', 'connections6']) {
+      const map = this.map(name);
+      const content = this.kernel.readAll(map);
+      const keySize = content.keys.length / Math.max(1, content.count);
+      for (let at = 0; at < content.count; at += 1) {
+        const entry = CONNECTION.decode(content.values, at * CONNECTION.size);
+        const older = CONNECTION.encode({ ...entry, last_seen_ns: entry.last_seen_ns - BigInt(ms) * 1_000_000n });
+        this.kernel.update(map, content.keys.slice(at * keySize, (at + 1) * keySize), older);
+      }
+      this.kernel.close(map);
+    }
+  }
+
+  /** Empties the connection tables. */
+  forget(): void {
+    for (const name of ['connections4', 'connections6']) {
+      const map = this.map(name);
+      const content = this.kernel.readAll(map);
+      this.kernel.deleteBatch(map, content.keys, content.count);
+      this.kernel.close(map);
+    }
+  }
+
+  get enforcer(): Enforcer {
+    return this.#enforcer;
+  }
+
+  async remove(): Promise<void> {
+    await this.#enforcer.uninstall();
+    execFileSync('ip', ['netns', 'del', this.#id]);
+  }
+}
