@@ -1,6 +1,7 @@
 /** Text (or values) to policies: the entry of the room. */
 
 import { policyKey, type CidrGroupFact, type PolicyDocument } from '@palisade/policy';
+import { applyRequires, type Requires } from './cilium/legacy-requires.ts';
 import { KIND_ADVICE, POLICY_KINDS, type CompileOptions, type Compiled, type PolicyKindEntry } from './policy-kinds.ts';
 import type { Problem } from './problem.ts';
 import { quoted, Reading, type Reader } from './schema/reading.ts';
@@ -57,6 +58,7 @@ class Collected {
   private readonly documents: PolicyDocument[] = [];
   private readonly cidrGroups: CidrGroupFact[] = [];
   private readonly problems: Problem[] = [];
+  private readonly requires: Requires[] = [];
   private readonly keys = new Set<string>();
   private readonly readers = new Map<string, Reader<Compiled>>();
 
@@ -73,7 +75,8 @@ class Collected {
   finish(before: readonly Problem[]): ParsedPolicies {
     // Faults of the input itself come first, so that none of them falls behind the limit.
     const problems = [...before, ...this.problems].slice(0, MOST_PROBLEMS).sort((a, b) => a.document - b.document || a.line - b.line || a.column - b.column);
-    return { documents: this.documents, cidrGroups: this.cidrGroups, problems };
+    const documents = this.requires.length === 0 ? this.documents : applyRequires(this.documents, this.requires);
+    return { documents, cidrGroups: this.cidrGroups, problems };
   }
 
   private readObject(node: SourceNode, reading: Reading): void {
@@ -82,7 +85,7 @@ class Collected {
     const refused = reading.problems.slice(before).some(({ severity }) => severity === 'error');
     if (compiled === undefined || refused) return;
     if ('cidrGroup' in compiled) this.cidrGroups.push(compiled.cidrGroup);
-    else this.add(compiled.policy, node, reading);
+    else this.add(compiled, node, reading);
   }
 
   /** The schema of the object's kind, built once per input. */
@@ -96,7 +99,7 @@ class Collected {
     return reader;
   }
 
-  private add(policy: PolicyDocument, node: SourceNode, reading: Reading): void {
+  private add({ policy, requires = [] }: Extract<Compiled, { policy: unknown }>, node: SourceNode, reading: Reading): void {
     const key = policyKey(policy);
     if (this.keys.has(key)) {
       reading.error(node, 'policy.duplicate', `${key} occurs twice in this input: rename one of them or put both into one object.`);
@@ -104,6 +107,7 @@ class Collected {
     }
     this.keys.add(key);
     this.documents.push(policy);
+    this.requires.push(...requires);
   }
 }
 

@@ -2,7 +2,8 @@
 
 import type { CidrGroupFact, PolicyDocument, PolicyMode } from '@palisade/policy';
 import { cidrGroup, cidrGroupSpec } from './cidr-group.ts';
-import { compileCiliumSpec } from './cilium/compile.ts';
+import { compileCiliumSpec, requiresOf } from './cilium/compile.ts';
+import type { Requires } from './cilium/legacy-requires.ts';
 import { ciliumSpec } from './cilium/schema.ts';
 import { compileClusterNetworkPolicy } from './cluster-network-policy/compile.ts';
 import { clusterNetworkPolicySpec } from './cluster-network-policy/schema.ts';
@@ -27,7 +28,7 @@ export interface CompileOptions {
   readonly legacyRequires: boolean;
 }
 
-export type Compiled = { readonly policy: PolicyDocument } | { readonly cidrGroup: CidrGroupFact };
+export type Compiled = { readonly policy: PolicyDocument; readonly requires?: readonly Requires[] } | { readonly cidrGroup: CidrGroupFact };
 
 export interface PolicyKindEntry {
   readonly kind: string;
@@ -78,7 +79,10 @@ const ciliumPolicy = (kind: 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPol
     if (modes === undefined) return undefined;
     const specs = [...(value.spec === undefined ? [] : [value.spec]), ...(value.specs ?? [])];
     const blocks = specs.flatMap((one, i) => compileCiliumSpec(i, one, value.metadata.namespace, modes.l7));
-    return { policy: finishPolicy({ kind, ...value.metadata }, { mode: modes.mode, revision: options.revision }, blocks) };
+    return {
+      policy: finishPolicy({ kind, ...value.metadata }, { mode: modes.mode, revision: options.revision }, blocks),
+      requires: specs.flatMap((one) => requiresOf(one, value.metadata.namespace)),
+    };
   };
 };
 

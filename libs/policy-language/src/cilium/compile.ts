@@ -3,6 +3,7 @@
 import { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, type Direction, type L7Clause, type L7Mode, type LabelRequirement, type LabelSelector, type Peer, type PortClause, type PortMatch, type PolicyRule } from '@palisade/policy';
 import { inNamespace } from '../kubernetes/pod-selectors.ts';
 import type { BlockDraft, RuleDraft } from '../policy-draft.ts';
+import type { Requires } from './legacy-requires.ts';
 import type { PortRuleSpec } from './l7-schema.ts';
 import type { CidrSpec, PeerFields, ServiceSpec } from './peers-schema.ts';
 import type { CiliumSpec, RuleSpec } from './schema.ts';
@@ -23,14 +24,24 @@ export function compileCiliumSpec(index: number, spec: CiliumSpec, namespace: st
   const base = { spec: index, tier: 'normal', priority: 0, subject: subjectOf(spec, namespace) } as const;
   const block = (direction: Direction, allows: readonly RuleSpec[] = [], denies: readonly RuleSpec[] = []): BlockDraft[] => {
     if (allows.length + denies.length === 0) return [];
-    const requires = [...allows, ...denies].flatMap(({ peers }) => peers.requires ?? []).flat();
     const rules = [
-      ...allows.map((rule, i) => compileRule(rule, direction, 'allow', i, requires, context)),
-      ...denies.map((rule, i) => compileRule(rule, `${direction}Deny`, 'deny', i, requires, context)),
+      ...allows.map((rule, i) => compileRule(rule, direction, 'allow', i, context)),
+      ...denies.map((rule, i) => compileRule(rule, `${direction}Deny`, 'deny', i, context)),
     ];
     return [{ ...base, direction, isolates: spec.enableDefaultDeny?.[direction] !== false, rules }];
   };
   return [...block('ingress', spec.ingress, spec.ingressDeny), ...block('egress', spec.egress, spec.egressDeny)];
+}
+
+/** What a spec demands by `fromRequires` and `toRequires` (legacy, rule 47). */
+export function requiresOf(spec: CiliumSpec, namespace: string | undefined): Requires[] {
+  const subject = subjectOf(spec, namespace).selector.requirements;
+  const context: SpecContext = { namespace, l7: 'hard', log: undefined, selectsInit: false };
+  const demanded = (direction: Direction, rules: readonly RuleSpec[]): Requires[] => {
+    const requirements = rules.flatMap(({ peers }) => peers.requires ?? []).flatMap((selector) => boundSelector(selector, context).requirements);
+    return requirements.length === 0 ? [] : [{ direction, subject, requirements }];
+  };
+  return [...demanded('ingress', [...(spec.ingress ?? []), ...(spec.ingressDeny ?? [])]), ...demanded('egress', [...(spec.egress ?? []), ...(spec.egressDeny ?? [])])];
 }
 
 /** A CiliumNetworkPolicy stays in its namespace whatever its selector says (rule 31). */
@@ -42,26 +53,26 @@ function subjectOf(spec: CiliumSpec, namespace: string | undefined): BlockDraft[
   return { kind: 'endpoints', selector: { requirements, localCluster: false } };
 }
 
-function compileRule(rule: RuleSpec, section: PolicyRule['section'], action: 'allow' | 'deny', index: number, requires: readonly LabelRequirement[], context: SpecContext): RuleDraft {
+function compileRule(rule: RuleSpec, section: PolicyRule['section'], action: 'allow' | 'deny', index: number, context: SpecContext): RuleDraft {
   const restrictsPorts = (rule.toPorts ?? []).length > 0 || (rule.icmps ?? []).length > 0;
   const ports = clausesOf(rule, restrictsPorts, context);
   return {
     index,
     section,
     action,
-    peers: peersOf(rule.peers, restrictsPorts, requires, context),
+    peers: peersOf(rule.peers, restrictsPorts, context),
     ports: rule.authentication ? ports.map((clause) => ({ ...clause, l7: { kind: 'unsupported', feature: 'authentication' } })) : ports,
     ...(context.log === undefined || context.log === '' ? {} : { log: context.log }),
   };
 }
 
 /** Rule 35: no peer field with ports means anybody, no peer field and no ports nobody; an empty field selects nothing. */
-function peersOf(fields: PeerFields, restrictsPorts: boolean, requires: readonly LabelRequirement[], context: SpecContext): Peer[] {
+function peersOf(fields: PeerFields, restrictsPorts: boolean, context: SpecContext): Peer[] {
   const { requires: own, ...named } = fields;
   const present = Object.values(named).some((field) => field !== undefined);
   if (!present) return restrictsPorts && (own ?? []).length === 0 ? [{ kind: 'any' }] : [];
   return [
-    ...(fields.endpoints ?? []).map((selector): Peer => ({ kind: 'endpoints', selector: boundSelector([...selector, ...requires], context) })),
+    ...(fields.endpoints ?? []).map((selector): Peer => ({ kind: 'endpoints', selector: boundSelector(selector, context) })),
     ...(fields.entities ?? []).map((entity): Peer => ({ kind: 'entity', entity })),
     ...(fields.cidrs ?? []).map(cidrPeer),
     ...(fields.nodes ?? []).map((requirements): Peer => ({ kind: 'nodes', scope: 'remote', selector: { requirements, localCluster: false } })),

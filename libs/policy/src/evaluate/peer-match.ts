@@ -83,7 +83,7 @@ export class PeerCompiler {
   /** A service with a selector stands for the pods of its namespace, one without for its addresses (rule 45). */
   private services(matches: (service: ServiceFact) => boolean): PeerTest {
     const found = this.index.facts.services.filter(matches);
-    const addresses = found.filter((service) => service.selector === undefined).flatMap((service) => service.endpointAddresses ?? []);
+    const addresses = found.filter((service) => !selectsPods(service)).flatMap((service) => service.endpointAddresses ?? []);
     const byAddress = compileCidrs(addresses.map(hostCidr), [], false);
     const podTests = found.map(servicePods);
     return (end, subjectNode) => (end.kind === 'workload' ? podTests.some((test) => test(end)) : byAddress(end, subjectNode));
@@ -94,10 +94,14 @@ function inNamespace(service: ServiceFact, namespace: string | undefined): boole
   return namespace === undefined || service.namespace === namespace;
 }
 
+/** An empty selector is none, as Kubernetes has it. */
+function selectsPods({ selector = {} }: ServiceFact): boolean {
+  return Object.keys(selector).length > 0;
+}
+
 function servicePods(service: ServiceFact): (end: End) => boolean {
-  const selector = service.selector;
-  if (selector === undefined || Object.keys(selector).length === 0) return () => false;
-  const wanted = Object.entries(selector).map(([key, value]) => [withSource(key), value] as const);
+  if (!selectsPods(service)) return () => false;
+  const wanted = Object.entries(service.selector ?? {}).map(([key, value]) => [withSource(key), value] as const);
   return (end) => end.labels.get(`k8s:${NAMESPACE_KEY}`) === service.namespace && wanted.every(([key, value]) => end.labels.get(key) === value);
 }
 
@@ -115,7 +119,9 @@ function memoised(test: (labels: LabelView) => boolean): (labels: LabelView) => 
   };
 }
 
+/** Initializing pods have no labels yet, not even that of their cluster. */
 function isLocal(end: End, clusterName: string): boolean {
+  if (end.reserved === 'init') return false;
   const cluster = end.labels.get(`k8s:${CLUSTER_KEY}`);
   return cluster === undefined || cluster === clusterName;
 }
