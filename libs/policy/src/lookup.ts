@@ -1,7 +1,8 @@
 /** The kernel's lookup in TypeScript: what the datapath does with a `ResolvedNode`, step for step (see resolution.ts). */
 
+import { canonicalName, compileFqdnSelector } from './fqdn-pattern.ts';
 import { formatPrefix, networkOf, parseAddress, parsePrefix, ADDRESS_BITS, type IpAddress, type IpFamily } from './ip-address.ts';
-import { ANY_CLASS, type AddressClass, type Direction, type PolicyEntry, type ResolvedNode } from './resolution.ts';
+import { ANY_CLASS, type AddressClass, type Direction, type FqdnBinding, type PolicyEntry, type ResolvedNode } from './resolution.ts';
 
 /** Protocol by IANA number; `port`: destination port, ICMP: the type, protocols without ports: 0. */
 export interface LookupKey {
@@ -15,9 +16,13 @@ export interface LookupKey {
 export class LookupTables {
   private readonly endpoints = new Map<string, EndpointTable>();
   private readonly classes = new Map<string, AddressClass>();
+  private readonly fqdn: FqdnBinding;
+  private readonly selectors: readonly ((name: string) => boolean)[];
   private readonly lengths: Readonly<Record<IpFamily, Set<number>>> = { 4: new Set(), 6: new Set() };
 
-  constructor(node: Pick<ResolvedNode, 'endpoints' | 'addresses'>) {
+  constructor(node: Pick<ResolvedNode, 'endpoints' | 'addresses' | 'fqdn'>) {
+    this.fqdn = node.fqdn;
+    this.selectors = node.fqdn.selectors.map(compileFqdnSelector);
     for (const { key, entries } of node.endpoints) this.endpoints.set(key, new EndpointTable(entries));
     for (const address of node.addresses) {
       const prefix = parsePrefix(address.cidr);
@@ -31,6 +36,17 @@ export class LookupTables {
   classOf(network: string, address: string): AddressClass | undefined {
     const parsed = parseAddress(address);
     return parsed === undefined ? undefined : this.longestMatch(network, parsed);
+  }
+
+  /**
+   * Class of an outside address that was learned by DNS under `names`; its own class where no selector matches. A set of
+   * selectors without a class of its own takes the largest listed subset, which can only be allowed less.
+   */
+  classOfLearned(network: string, address: string, names: readonly string[]): number | undefined {
+    const baseClass = this.classOf(network, address)?.peerClass;
+    const held = this.selectors.flatMap((test, i) => (names.some((name) => test(canonicalName(name))) ? [i] : []));
+    const fitting = this.fqdn.classes.filter((entry) => entry.baseClass === baseClass && entry.selectors.every((selector) => held.includes(selector)));
+    return fitting.reduce((best, entry) => (entry.selectors.length > best.size ? { size: entry.selectors.length, peerClass: entry.peerClass } : best), { size: 0, peerClass: baseClass }).peerClass;
   }
 
   /** Undefined: no entry, the endpoint is not restricted (allow). Endpoints that the node does not have have no entries. */
@@ -83,6 +99,6 @@ function entryKey(direction: Direction, peer: number, protocol: number, length: 
 }
 
 /** One lookup without keeping the tables. For many, build `LookupTables`. */
-export function lookupVerdict(node: Pick<ResolvedNode, 'endpoints' | 'addresses'>, endpoint: string, key: LookupKey): PolicyEntry | undefined {
+export function lookupVerdict(node: Pick<ResolvedNode, 'endpoints' | 'addresses' | 'fqdn'>, endpoint: string, key: LookupKey): PolicyEntry | undefined {
   return new LookupTables(node).lookup(endpoint, key);
 }

@@ -1,6 +1,6 @@
 /** The resolved node put together from its parts, with what did not change since the last time taken over. */
 
-import type { PolicyEntry, AddressClass, L7RuleSet, ResolvedEndpoint, ResolvedNode, RuleReference } from '../resolution.ts';
+import type { AddressClass, FqdnBinding, L7RuleSet, PolicyEntry, ResolvedEndpoint, ResolvedNode, RuleReference } from '../resolution.ts';
 import type { Holder } from './address-holder.ts';
 import { compareText } from './candidate-rule.ts';
 import { ContentHash, digestOfText, hexOf, SetDigest, type Lanes } from './content-digest.ts';
@@ -95,6 +95,17 @@ export class AddressList {
 
 function keyOf({ network, cidr }: Pick<Address, 'network' | 'cidr'>): string {
   return `${network}|${cidr}`;
+}
+
+/** Classes of learned addresses, sorted; outside prefixes of one class give the same ones. */
+export function fqdnClasses(world: PeerWorld): FqdnBinding['classes'] {
+  const classes = new Map<string, FqdnBinding['classes'][number]>();
+  for (const { learned, peerClass } of world.learnedEnds()) {
+    const baseClass = learned?.from.peerClass?.number;
+    if (learned === undefined || baseClass === undefined || peerClass === undefined) continue;
+    classes.set(`${baseClass} ${learned.selectors.join()}`, { baseClass, selectors: learned.selectors, peerClass: peerClass.number });
+  }
+  return [...classes.values()].sort((a, b) => a.baseClass - b.baseClass || a.selectors.length - b.selectors.length || compareText(a.selectors.join(), b.selectors.join()));
 }
 
 /** Content rules of the node in the order of their text, so that equal contents have equal indexes. */

@@ -21,9 +21,17 @@ export interface PeerEnd {
   readonly base: PeerBase;
   readonly prefix: IpPrefix;
   readonly names: readonly PortName[];
+  /** Of addresses learned by DNS: the end they would be of otherwise, and the selectors they hold. */
+  readonly learned?: LearnedSet & { readonly from: PeerEnd };
   uses: number;
   /** Undefined until settled, and again once nobody uses the end. */
   peerClass?: PeerClass | undefined;
+}
+
+/** Selectors by index, and the peers that say the same. */
+export interface LearnedSet {
+  readonly selectors: readonly number[];
+  readonly atoms: readonly PeerAtom[];
 }
 
 /** What a settled change did to the classes. */
@@ -53,6 +61,7 @@ export class PeerWorld {
   private readonly ends = new Map<string, PeerEnd>();
   private readonly endsByBase = new Map<PeerBase, Set<PeerEnd>>();
   private readonly labels = new LabelColumns();
+  private readonly learned = new Map<string, PeerEnd>();
   private readonly atoms = new Set<PeerAtom>();
   private readonly marked = new Set<PeerEnd>();
   private readonly apiserverAddresses = new Set<string>();
@@ -171,6 +180,31 @@ export class PeerWorld {
     for (const end of this.ends.values()) if (end.names.length > 0) this.marked.add(end);
   }
 
+  /** DNS selectors that addresses may hold together: every outside end gets one more for each of the sets. */
+  setLearnedSets(sets: readonly LearnedSet[]): void {
+    const wanted = new Map<string, PeerEnd>();
+    for (const from of this.ends.values()) {
+      if (sets.length === 0 || from.learned !== undefined || from.base.nature.end.kind !== 'outside') continue;
+      for (const { selectors, atoms } of sets) {
+        const key = `${from.key}|fqdn ${atoms.map(({ index }) => index).join()}`;
+        wanted.set(key, { key, base: from.base, prefix: from.prefix, names: [], learned: { from, selectors, atoms }, uses: 0 });
+      }
+    }
+    for (const [key, end] of this.learned) {
+      const kept = wanted.get(key);
+      this.learned.delete(key);
+      if (kept === undefined || kept.learned?.from !== end.learned?.from) this.releaseEnd(end);
+      // The same selectors may have other indexes now; the class does not depend on them.
+      else wanted.set(key, Object.assign(end, { learned: kept.learned }));
+    }
+    for (const [key, end] of wanted) this.learned.set(key, end.uses > 0 ? end : this.useEnd(end));
+  }
+
+  /** Ends of learned addresses, settled. */
+  learnedEnds(): Iterable<PeerEnd> {
+    return this.learned.values();
+  }
+
   /** Gives every marked end its class. `anyPeerNames`: port names that egress rules ask of any peer. */
   settle(anyPeerNames: ReadonlyMap<string, number>): ClassChanges {
     const added = new Set<PeerClass>();
@@ -188,7 +222,7 @@ export class PeerWorld {
   }
 
   private contentOf(end: PeerEnd, anyPeerNames: ReadonlyMap<string, number>): ClassContent {
-    const atoms = [...this.atomsOf(end)].sort((a, b) => a.index - b.index);
+    const atoms = [...this.atomsOf(end), ...(end.learned?.atoms ?? [])].sort((a, b) => a.index - b.index);
     const asked = (name: string): boolean => anyPeerNames.has(name) || atoms.some(({ portNames }) => portNames.has(name));
     const names = end.names.length === 0 ? end.names : end.names.filter(({ name }) => asked(name));
     return { atoms, names, ownNode: end.base.nature.ownNode };

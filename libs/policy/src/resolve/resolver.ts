@@ -5,13 +5,14 @@ import { RESERVED_IDENTITY } from '../facts.ts';
 import { policyKey, type PolicyDocument } from '../ir.ts';
 import { LabelView } from '../labels.ts';
 import type { PolicySet } from '../policy-set.ts';
-import type { Direction, ResolvedEndpoint, ResolvedNode } from '../resolution.ts';
+import type { Direction, FqdnSelector, ResolvedEndpoint, ResolvedNode } from '../resolution.ts';
 import { CandidateCompiler, compareText, type CandidateBlock } from './candidate-rule.ts';
 import { DecisionTable } from './decision.ts';
-import { AddressList, endpointImage, L7List, nodeDigest, referencesOf, type PlacedEndpoint } from './node-image.ts';
+import { fqdnEntries, fqdnSets } from './fqdn-sets.ts';
+import { AddressList, endpointImage, fqdnClasses, L7List, nodeDigest, referencesOf, type PlacedEndpoint } from './node-image.ts';
 import { refersToFacts, type PeerAtom } from './peer-atom.ts';
 import { ClassTable, type PeerClass } from './peer-class.ts';
-import { PeerWorld, portNamesOf } from './peer-world.ts';
+import { PeerWorld, portNamesOf, type LearnedSet } from './peer-world.ts';
 import { PortFunctionBuilder, type PortName } from './port-function.ts';
 import type { RuleSet, RuleSetContent } from './rule-set.ts';
 import { RuleSetStore } from './rule-set-store.ts';
@@ -66,6 +67,10 @@ export class PolicyResolver {
   private readonly addresses = new AddressList();
   private images = new Map<string, ResolvedEndpoint>();
   private addressesChanged = true;
+  private fqdnSelectors: readonly FqdnSelector[] = [];
+  private learnedSets: readonly LearnedSet[] = [];
+  private learnedNames: readonly (readonly string[])[] = [];
+  private namesChanged = false;
   private identityRevision: number;
   private result: ResolvedNode | undefined;
 
@@ -139,6 +144,16 @@ export class PolicyResolver {
     if (services.removed.length + services.upserted.length > 0) this.unplaceReferring('services', touched);
     if (cidrGroups.removed.length + cidrGroups.upserted.length > 0) this.unplaceReferring('cidrGroups', touched);
     this.placeAll([...touched].filter((endpoint) => this.endpoints.get(endpoint.key) === endpoint));
+    this.flush();
+  }
+
+  /**
+   * Names under which addresses are known at the moment, one list per address that has several: their combinations of
+   * DNS selectors get classes even where the policies alone suggest too many (see `MAX_FQDN_SETS`).
+   */
+  setLearnedNames(names: readonly (readonly string[])[]): void {
+    this.learnedNames = names;
+    this.relistNames();
     this.flush();
   }
 
@@ -284,11 +299,24 @@ export class PolicyResolver {
     if (namesChanged) this.world.markNamed();
     for (const atom of removed) this.classesByAtom.delete(atom);
     for (const atom of added) this.classesByAtom.set(atom, new Set());
+    if ([...added, ...removed].some(({ peer }) => peer.kind === 'fqdn')) this.relistNames();
+  }
+
+  private relistNames(): void {
+    const entries = fqdnEntries(this.classesByAtom.keys());
+    this.fqdnSelectors = entries.map(({ selector }) => selector);
+    this.learnedSets = fqdnSets(this.fqdnSelectors, this.learnedNames).map((selectors) => ({
+      selectors,
+      atoms: selectors.flatMap((i) => entries[i]?.atoms ?? []).sort((a, b) => a.index - b.index),
+    }));
+    this.namesChanged = true;
   }
 
   /** Carries a change through classes to rows. */
   private flush(): void {
     this.applyAtoms();
+    if (this.namesChanged || (this.learnedSets.length > 0 && this.world.layoutChanged)) this.world.setLearnedSets(this.learnedSets);
+    this.namesChanged = false;
     const { added, removed, moved } = this.world.settle(this.store.anyPeerNames);
     for (const peerClass of removed) for (const atom of peerClass.atoms) this.classesByAtom.get(atom)?.delete(peerClass);
     for (const peerClass of added) for (const atom of peerClass.atoms) this.classesByAtom.get(atom)?.add(peerClass);
@@ -319,7 +347,7 @@ export class PolicyResolver {
     }
     this.images = images;
     const references = referencesOf(this.store, sets, this.decisions);
-    const body = { node: this.node, endpoints: [...images.values()], addresses: this.addresses.addresses, fqdn: { selectors: [], classes: [] }, l7Rules: this.l7.rules, rules: references.rules };
+    const body = { node: this.node, endpoints: [...images.values()], addresses: this.addresses.addresses, fqdn: { selectors: this.fqdnSelectors, classes: fqdnClasses(this.world) }, l7Rules: this.l7.rules, rules: references.rules };
     return {
       ...body,
       policyRevision: this.options.policyRevision ?? [...this.documents.values()].reduce((max, { revision }) => Math.max(max, revision), 0),

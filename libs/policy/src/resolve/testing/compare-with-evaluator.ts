@@ -6,7 +6,7 @@ import { LookupTables } from '../../lookup.ts';
 import type { PolicySet } from '../../policy-set.ts';
 import { PROTOCOL_NUMBER, type Direction, type ResolvedNode } from '../../resolution.ts';
 import type { FlowEnd, FlowQuery } from '../../verdict.ts';
-import { OUTSIDE, PORTS } from './arbitrary-cluster.ts';
+import { NAMES, OUTSIDE, PORTS } from './arbitrary-cluster.ts';
 
 export interface Packet {
   readonly protocol: Protocol;
@@ -41,17 +41,18 @@ export function compareNode(policies: PolicySet, facts: ClusterFacts, node: Reso
   for (const endpoint of node.endpoints) {
     const subject: FlowEnd = endpoint.key.startsWith('node/') ? { node: endpoint.key.slice(5) } : { workload: endpoint.key };
     const own = new Set(facts.workloads.find(({ key }) => key === endpoint.key)?.addresses ?? []);
-    for (const { network, address } of peersOf(facts)) {
-      const peer: FlowEnd = { address, network };
+    for (const { network, address, names } of peersOf(facts)) {
+      const peer: FlowEnd = { address, network, ...(names === undefined ? {} : { names }) };
       if (own.has(address)) continue;
       const found = tables.classOf(network, address);
-      if (found === undefined) throw new Error(`${address} has no class in network ${network}.`);
+      const peerClass = names === undefined ? found?.peerClass : tables.classOfLearned(network, address, names);
+      if (found === undefined || peerClass === undefined) throw new Error(`${address} has no class in network ${network}.`);
       for (const packet of packets) {
         for (const direction of ['egress', 'ingress'] as const) {
           tuples++;
           const flow = direction === 'egress' ? flowOf(subject, peer, packet) : flowOf(peer, subject, packet);
           const verdict = engine.verdict(flow)[direction];
-          const entry = tables.lookup(endpoint.key, { direction, peerClass: found.peerClass, protocol: PROTOCOL_NUMBER[packet.protocol], port: packet.port });
+          const entry = tables.lookup(endpoint.key, { direction, peerClass, protocol: PROTOCOL_NUMBER[packet.protocol], port: packet.port });
           const evaluated = `${verdict.connection} by ${verdict.ruleId}`;
           const lookedUp = `${entry?.verdict ?? 'allow'} by ${entry?.ruleId ?? 0}`;
           if (evaluated !== lookedUp) differences.push({ endpoint: endpoint.key, peer: address, direction, packet, evaluated, lookedUp });
@@ -62,12 +63,13 @@ export function compareNode(policies: PolicySet, facts: ClusterFacts, node: Reso
   return { tuples, differences };
 }
 
-function peersOf(facts: ClusterFacts): { network: string; address: string }[] {
+function peersOf(facts: ClusterFacts): { network: string; address: string; names?: readonly string[] }[] {
   return [
     ...facts.workloads.flatMap(({ network, addresses, hostNetwork }) => (hostNetwork === true ? [] : addresses.map((address) => ({ network, address })))),
     ...facts.nodes.flatMap(({ addresses }) => addresses.map((address) => ({ network: 'default', address }))),
     ...(facts.reserved ?? []).flatMap(({ network, addresses }) => addresses.map((address) => ({ network, address }))),
     ...OUTSIDE.map((address) => ({ network: 'default', address })),
+    ...OUTSIDE.slice(0, 4).map((address, i) => ({ network: 'default', address, names: NAMES.filter((_, n) => n === i || n === (i * 7) % 3) })),
   ];
 }
 
