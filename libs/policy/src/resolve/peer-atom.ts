@@ -89,7 +89,8 @@ function matchEndpoints(selector: LabelSelector, clusterName: string): Pick<Peer
 }
 
 function isLocalWorkload({ nature: { end, seen } }: PeerBase, clusterName: string): boolean {
-  if (end.kind !== 'workload') return false;
+  // Initializing pods have no labels yet, not even that of their cluster.
+  if (end.kind !== 'workload' || end.reserved === 'init') return false;
   const cluster = seen.get(`k8s:${CLUSTER_KEY}`);
   return cluster === undefined || cluster === clusterName;
 }
@@ -101,7 +102,7 @@ function inNamespace(service: ServiceFact, namespace: string | undefined): boole
 function matchServices(facts: ReferredFacts, matches: (service: ServiceFact) => boolean): Pick<PeerAtom, 'matchesBase' | 'networks'> {
   const found = [...facts.services()].filter(matches);
   const bySelector = found.filter(({ selector }) => selector !== undefined && Object.keys(selector).length > 0);
-  const byAddress = found.filter(({ selector }) => selector === undefined);
+  const byAddress = found.filter(({ selector }) => selector === undefined || Object.keys(selector).length === 0);
   const pods = bySelector.map(({ namespace, selector }) => {
     const wanted = Object.entries(selector ?? {}).map(([key, value]) => [withSource(key), value] as const);
     return (labels: LabelView) => labels.get(`k8s:${NAMESPACE_KEY}`) === namespace && wanted.every(([key, value]) => labels.get(key) === value);
