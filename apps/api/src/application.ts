@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { StandardSchemaSerializerInterceptor } from '@nestjs/common';
+import { StandardSchemaSerializerInterceptor, type DynamicModule } from '@nestjs/common';
 import { NestFactory, Reflector } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { answerAdmin, createMetrics, Health, httpLatency, NestLogger, ProblemFilter, validationPipe, type Logger, type Registry } from '@palisade/nest-kit';
@@ -19,8 +19,12 @@ export interface Application {
   readonly health: Health;
 }
 
-/** Builds the API without listening. */
-export async function createApplication(parts: ApplicationParts): Promise<Application> {
+/**
+ * Builds the API without listening.
+ *
+ * @param root the module with all features; tests put theirs around it
+ */
+export async function createApplication(parts: ApplicationParts, root: DynamicModule = AppModule.with(parts)): Promise<Application> {
   const { source, logger } = parts;
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT,
@@ -35,7 +39,7 @@ export async function createApplication(parts: ApplicationParts): Promise<Applic
   const fastify = adapter.getInstance();
   observe(fastify, logger, metrics);
   serveAdmin(fastify, health, metrics);
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(parts), adapter, { logger: new NestLogger(logger), abortOnError: false });
+  const app = await NestFactory.create<NestFastifyApplication>(root, adapter, { logger: new NestLogger(logger), abortOnError: false });
   app.useBodyParser('application/yaml', { bodyLimit: BODY_LIMIT }, (_request, body, done) => done(null, body.toString('utf8')));
   app.useGlobalPipes(validationPipe());
   app.useGlobalInterceptors(new StandardSchemaSerializerInterceptor(app.get(Reflector)));

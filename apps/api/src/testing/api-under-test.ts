@@ -2,11 +2,16 @@ import { mintToken, type TokenParts } from '@palisade/control';
 import { createLogger } from '@palisade/nest-kit';
 import { inTenantTransaction, openDatabase, postgresApiTokens } from '@palisade/store';
 import { parseTenantId, systemContext, WHOLE_TENANT, type Role, type Scope, type TenantId } from '@palisade/tenancy';
+import type { Type } from '@nestjs/common';
 import supertest from 'supertest';
 import { withClient } from '../../../../tools/postgres/database.ts';
 import { createTestDatabase, type TestDatabase } from '../../../../tools/postgres/test-database.ts';
+import { AppModule } from '../app.module.ts';
 import { createApplication, type Application } from '../application.ts';
 import { configSchema, type ApiConfig } from '../config.ts';
+
+/** Stands around the application, with the routes that only a test has. */
+class TestedModule {}
 
 /** The whole API in this process on a database of its own. */
 export interface ApiUnderTest extends Application {
@@ -26,13 +31,15 @@ export interface TestTenant {
   readonly authorization: string;
 }
 
-export async function startApi(settings: Partial<ApiConfig> = {}): Promise<ApiUnderTest> {
+/** @param controllers routes that only a test has */
+export async function startApi(settings: Partial<ApiConfig> = {}, controllers: Type[] = []): Promise<ApiUnderTest> {
   const database = await createTestDatabase();
   const config = { ...configSchema.parse({ DATABASE_URL: database.apiUrl, PALISADE_API_RATE: '100000' }), ...settings };
   const logs: string[] = [];
   const logger = createLogger('api', 'info', { write: (line: string) => void logs.push(line) });
   const source = await openDatabase({ url: config.DATABASE_URL, applicationName: 'api-test' });
-  const application = await createApplication({ config, source, logger });
+  const parts = { config, source, logger };
+  const application = await createApplication(parts, { module: TestedModule, imports: [AppModule.with(parts)], controllers });
   await application.app.init();
   await application.app.getHttpAdapter().getInstance().ready();
   const token = async (tenantId: TenantId, roles: readonly Role[], scope: Scope = WHOLE_TENANT): Promise<string> => {

@@ -14,7 +14,7 @@ const end = z
       address: z.union([z.ipv4(), z.ipv6()]).optional(),
     }),
   ])
-  .meta({ id: 'FlowEnd' });
+  .meta({ id: 'VerdictEnd' });
 
 const http = z.strictObject({ method: text, path: z.string().max(8_192), host: z.string().max(512), headers: z.record(z.string(), z.string().max(8_192)).optional() });
 
