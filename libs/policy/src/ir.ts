@@ -6,7 +6,7 @@
  * Rules cited as (rule N) are those of the semantics document (docs: policy semantics).
  */
 
-import type { Direction, FqdnSelector, HttpRule } from './resolution.ts';
+import type { Direction, FqdnSelector, HttpRule, PolicyReference } from './resolution.ts';
 
 /** Raised when the meaning of a field changes; a reader refuses versions it does not know. */
 export const IR_VERSION = 1;
@@ -177,4 +177,14 @@ export type HttpMatch = Omit<HttpRule, 'ruleId'>;
 /** `namespace/name` or `name`, with the kind: unique in a cluster, the sort key of a policy set. */
 export function policyKey(policy: Pick<PolicyDocument, 'kind' | 'namespace' | 'name'>): string {
   return policy.namespace === undefined ? `${policy.kind}:${policy.name}` : `${policy.kind}:${policy.namespace}/${policy.name}`;
+}
+
+/** Where a rule stands in its policy, as references to it say it. */
+export function placeOf(rule: Pick<PolicyRule, 'index' | 'section'>, block: Pick<PolicyBlock, 'spec'>): Pick<PolicyReference, 'index' | 'section' | 'spec'> {
+  const { index, section } = rule;
+  return {
+    index,
+    ...(section === 'ingressDeny' || section === 'egressDeny' ? { section } : {}),
+    ...(block.spec === 0 ? {} : { spec: block.spec }),
+  };
 }

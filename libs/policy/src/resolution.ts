@@ -60,8 +60,12 @@ export interface PolicyReference {
   readonly namespace?: string;
   readonly name: string;
   readonly revision: number;
-  /** Position of the rule in its direction's list; absent on a default deny. */
+  /** Position of the rule in its list; absent on a default deny. */
   readonly index?: number;
+  /** The list, where it is not the one named like the direction. */
+  readonly section?: 'ingressDeny' | 'egressDeny';
+  /** Index of the spec among several of one object; absent for the first. */
+  readonly spec?: number;
   /** Admin | Normal | Baseline. */
   readonly tier?: 'admin' | 'normal' | 'baseline';
 }

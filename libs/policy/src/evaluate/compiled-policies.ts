@@ -1,7 +1,7 @@
 /** Policies compiled for verdicts, and the rules that concern one endpoint, found once per identity. */
 
 import type { ClusterFacts } from '../facts.ts';
-import { policyKey, type L7Clause, type LabelSelector, type PolicyBlock, type PolicyDocument, type PolicyRule, type Tier } from '../ir.ts';
+import { placeOf, policyKey, type L7Clause, type LabelSelector, type PolicyBlock, type PolicyDocument, type PolicyRule, type Tier } from '../ir.ts';
 import { LabelView, NAMESPACE_KEY } from '../labels.ts';
 import type { Direction, PolicyReference } from '../resolution.ts';
 import { ClusterIndex, type End } from './ends.ts';
@@ -146,7 +146,7 @@ function namespacesOf(selector: LabelSelector): ReadonlySet<string> | undefined 
 }
 
 export function referenceOf({ policy, block, rule }: CompiledRule): PolicyReference {
-  return { ...blockReference(policy, block), index: rule.index };
+  return { ...blockReference(policy, block), ...placeOf(rule, block) };
 }
 
 export function blockReference(policy: PolicyDocument, block: PolicyBlock): PolicyReference {

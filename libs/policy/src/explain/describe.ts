@@ -7,10 +7,11 @@ import { CLUSTER_KEY, NAMESPACE_KEY } from '../labels.ts';
 import type { PolicyReference } from '../resolution.ts';
 import type { FlowQuery } from '../verdict.ts';
 
-export function describeReference({ kind, namespace, name, revision, index, tier }: PolicyReference): string {
+export function describeReference({ kind, namespace, name, revision, index, tier, section, spec }: PolicyReference): string {
   const where = namespace === undefined ? name : `${namespace}/${name}`;
   const order = tier === 'admin' || tier === 'baseline' ? `, ${tier} tier` : '';
-  return `${kind} ${where} (revision ${revision}${order}${index === undefined ? '' : `, rule ${index}`})`;
+  const list = `${spec === undefined ? '' : `specs[${spec}] `}${section === undefined ? '' : `${section} `}`;
+  return `${kind} ${where} (revision ${revision}${order}${index === undefined ? '' : `, ${list}rule ${index}`})`;
 }
 
 export function describeEnd(end: End): string {

@@ -1,6 +1,6 @@
 /** Rule sets in use by local endpoints, and through them the rules and peers that matter on this node at all. */
 
-import { type Peer } from '../ir.ts';
+import { placeOf, type Peer } from '../ir.ts';
 import type { RuleReference } from '../resolution.ts';
 import { blockReference, type CandidateRule } from './candidate-rule.ts';
 import { compilePeerAtom, type PeerAtom, type ReferredFacts } from './peer-atom.ts';
@@ -102,7 +102,7 @@ export class RuleSetStore {
       ruleId: ir.id,
       kind: 'rule',
       direction: block.block.direction,
-      policies: [{ ...blockReference(block), index: ir.index }],
+      policies: [{ ...blockReference(block), ...placeOf(ir, block.block) }],
     });
     const keys = new Map(ir.peers.map((peer) => [JSON.stringify(peer), peer]));
     rule.atoms = rule.anyPeer ? [] : [...keys].map(([key, peer]) => this.atomFor(key, peer));
