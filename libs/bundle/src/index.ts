@@ -7,6 +7,7 @@ export { tufKeyId, tufKeyOf, verificationKey, type TufKey, type VerificationKey 
 export { localSigner, type Signer } from './signing/signer.ts';
 export type { Authority } from './signing/threshold.ts';
 export { parseEnvelope, signEnvelope, openEnvelope, type Envelope } from './signing/dsse.ts';
+export { signMore } from './tuf/metadata.ts';
 export { parseRoot, sealRoot, ROOT_ROLES, type PinnedAuthorities, type RootFile, type RootInput, type RootMetadata, type RootRole } from './tuf/root.ts';
 export { ARCHES, parseTargets, sealTargets, targetPath, type Arch, type PublishedProgram, type TargetsFile } from './tuf/image-targets.ts';
 export { parseSnapshot, parseTimestamp, sealSnapshot, sealTimestamp, type SealedFile } from './tuf/snapshot.ts';

@@ -72,6 +72,20 @@ export async function signMetadata(signed: { readonly [key: string]: JsonValue |
   return Buffer.from(JSON.stringify({ signatures, signed }), 'utf8');
 }
 
+/**
+ * Adds a signature to a metadata file, for ceremonies in which the holders of several keys sign one after another.
+ * A signature of the same key is replaced. The content is not judged here.
+ * @throws BundleError `malformed`, `too-large`
+ */
+export async function signMore(bytes: Uint8Array, signer: Signer): Promise<Uint8Array> {
+  const reader = new JsonReader(parseJson(bytes, BUNDLE_LIMITS.targetsBytes, 'the metadata'));
+  reader.object(['signed', 'signatures']);
+  const signed = reader.member('signed').record();
+  const others = reader.member('signatures').array(BUNDLE_LIMITS.signatures).filter((item) => item.member('keyid').value !== signer.keyId);
+  const own = { keyid: signer.keyId, sig: Buffer.from(await signer.sign(tufCanonicalJson(signed))).toString('hex') };
+  return Buffer.from(JSON.stringify({ signatures: [...others.map((item) => item.value), own], signed }), 'utf8');
+}
+
 /** @throws BundleError `below-threshold`, `duplicate-signature` */
 export function assertSignedBy(file: MetadataFile<unknown>, authority: Authority, what: string): void {
   assertThreshold(authority, file.signedBytes, file.signatures, what);
