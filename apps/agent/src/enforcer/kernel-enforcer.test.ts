@@ -1,0 +1,85 @@
+import { FakeKernel, FakeMachine } from '@palisade/kernel';
+import type { LocalEndpoint } from '@palisade/dataplane';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { DesiredState } from './enforcer.ts';
+import { createKernelEnforcer } from './kernel-enforcer.ts';
+import { entry, resolvedNode } from './testing/resolved-fixture.ts';
+
+const ELF = Uint8Array.from([0x7f, 0x45, 0x4c, 0x46]);
+const ADDRESSES = [{ cidr: '10.0.0.1/32', peerClass: 10, identity: 1000 }];
+
+function endpoint(name: string, slot: number): LocalEndpoint {
+  return { key: `pod/shop/${name}`, slot, attach: { kind: 'interface', ifname: `v-${name}` }, network: 'default', addresses: [] };
+}
+
+function state(revision: number, more: Partial<DesiredState> = {}): DesiredState {
+  return {
+    contentDigest: `sha256:${revision}`, generation: `1.${revision}`,
+    programs: [{ name: 'endpoint', sha256: 'aa'.repeat(32), bytes: ELF }],
+    resolved: resolvedNode({ 'pod/shop/a': [entry('egress', 0, 0, 0, 'deny', 1)] }, ADDRESSES, revision),
+    endpoints: [endpoint('a', 1), endpoint('b', 2)],
+    ...more,
+  };
+}
+
+describe('the enforcer on a kernel in memory', () => {
+  let machine: FakeMachine;
+  const enforcer = (features: Record<string, boolean> = {}): ReturnType<typeof createKernelEnforcer> =>
+    createKernelEnforcer({ pinRoot: '/pins', kernel: new FakeKernel(machine, features) });
+  beforeEach(() => {
+    machine = new FakeMachine();
+    machine.setInterface('v-a', 11);
+    machine.setInterface('v-b', 12);
+  });
+
+  it('runs nothing before the first bundle', async () => {
+    expect(await enforcer().adopt()).toEqual({ policyRevision: 0, identityRevision: 0, endpoints: [] });
+  });
+  it('reports what it reads back, in this process and in the next', async () => {
+    const expected = {
+      contentDigest: 'sha256:1', generation: '1.1', policyRevision: 1, identityRevision: 1,
+      endpoints: [{ key: 'pod/shop/a', protected: true }, { key: 'pod/shop/b', protected: true }],
+    };
+    expect(await enforcer().apply(state(1))).toEqual(expected);
+    expect(await enforcer().adopt()).toEqual(expected);
+  });
+  it('reports an endpoint as unprotected once its interface is gone, and attaches to the new one', async () => {
+    const subject = enforcer();
+    await subject.apply(state(1));
+    machine.setInterface('v-a', 0);
+    expect((await subject.running()).endpoints[0]).toMatchObject({ key: 'pod/shop/a', protected: false });
+    machine.setInterface('v-a', 21);
+    expect((await subject.apply(state(1))).endpoints[0]).toEqual({ key: 'pod/shop/a', protected: true });
+  });
+  it('forgets endpoints that are no longer wanted', async () => {
+    const subject = enforcer();
+    await subject.apply(state(1));
+    expect((await subject.apply(state(2, { endpoints: [endpoint('b', 2)] }))).endpoints).toEqual([{ key: 'pod/shop/b', protected: true }]);
+  });
+  it('keeps the old state when the program object is missing or broken', async () => {
+    const subject = enforcer();
+    await subject.apply(state(1));
+    await expect(subject.apply(state(2, { programs: [] }))).rejects.toMatchObject({ code: 'kernel.load-failed' });
+    const broken = [{ name: 'endpoint', sha256: 'bb'.repeat(32), bytes: new Uint8Array(8) }];
+    await expect(subject.apply(state(2, { programs: broken }))).rejects.toMatchObject({ code: 'kernel.load-failed' });
+    expect((await subject.running()).contentDigest).toBe('sha256:1');
+  });
+  it('does without the after-DNAT hook where the kernel has none', async () => {
+    await enforcer({ 'netfilter-link': false }).apply(state(1));
+    expect([...machine.pins.keys()].filter((pin) => pin.includes('/netfilter/'))).toEqual([]);
+  });
+  it('leaves no pin behind after uninstall', async () => {
+    const subject = enforcer();
+    await subject.apply(state(1));
+    await subject.uninstall();
+    expect(machine.pins.size).toBe(0);
+  });
+  it('collects what neither bank uses, however many changes there are', async () => {
+    const subject = enforcer();
+    for (let revision = 1; revision <= 20; revision += 1) {
+      const entries = [entry('egress', 0, 6, revision, 'deny', 1)];
+      await subject.apply(state(revision, { resolved: resolvedNode({ 'pod/shop/a': entries }, ADDRESSES, revision) }));
+    }
+    expect([...machine.pins.keys()].filter((pin) => pin.includes('/policies/')).length).toBeLessThanOrEqual(3);
+  });
+});

@@ -1,0 +1,55 @@
+/** The maps of the endpoint object, as its `.maps` section declares them; the conformance suite compares them with a real load. */
+
+import {
+  CONNECTION,
+  CONNECTION_KEY4,
+  CONNECTION_KEY6,
+  CONTROL,
+  BANK_STATE,
+  ENDPOINT,
+  ENDPOINT_COUNTERS,
+  ENDPOINT_STATE,
+  LOSS_COUNTERS,
+  MAX_ADDRESS_MAPS,
+  MAX_DIRECT_IFINDEX,
+  MAX_ENDPOINTS,
+  PALISADE_BANKS,
+  POLICY_SHAPE,
+  SERVICE_KEY,
+  type MapType,
+} from '@palisade/dataplane';
+
+export interface MapDefinition {
+  readonly type: MapType;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+}
+
+function array(valueSize: number, maxEntries: number, type: MapType = 'array'): MapDefinition {
+  return { type, keySize: 4, valueSize, maxEntries };
+}
+
+const BANKED = PALISADE_BANKS * MAX_ENDPOINTS;
+
+export const MAP_DEFINITIONS: Readonly<Record<string, MapDefinition>> = {
+  control: array(CONTROL.size, 1),
+  endpoint_by_index: array(ENDPOINT.size, MAX_DIRECT_IFINDEX),
+  endpoint_by_hash: { type: 'hash', keySize: 4, valueSize: ENDPOINT.size, maxEntries: MAX_ENDPOINTS },
+  connections4: { type: 'lru-hash', keySize: CONNECTION_KEY4.size, valueSize: CONNECTION.size, maxEntries: 262144 },
+  connections6: { type: 'lru-hash', keySize: CONNECTION_KEY6.size, valueSize: CONNECTION.size, maxEntries: 131072 },
+  policies: array(4, BANKED, 'array-of-maps'),
+  shadow_policies: array(4, BANKED, 'array-of-maps'),
+  policy_shapes: array(POLICY_SHAPE.size, BANKED),
+  shadow_shapes: array(POLICY_SHAPE.size, BANKED),
+  addresses4: array(4, MAX_ADDRESS_MAPS, 'array-of-maps'),
+  addresses6: array(4, MAX_ADDRESS_MAPS, 'array-of-maps'),
+  prefixes4: array(4, MAX_ADDRESS_MAPS, 'array-of-maps'),
+  prefixes6: array(4, MAX_ADDRESS_MAPS, 'array-of-maps'),
+  services: { type: 'lpm-trie', keySize: SERVICE_KEY.size, valueSize: 4, maxEntries: 65536 },
+  endpoint_counters: array(ENDPOINT_COUNTERS.size, MAX_ENDPOINTS, 'percpu-array'),
+  loss_counters: array(LOSS_COUNTERS.size, 1, 'percpu-array'),
+  events: { type: 'ring-buffer', keySize: 0, valueSize: 0, maxEntries: 8 << 20 },
+  bank_states: array(BANK_STATE.size, PALISADE_BANKS),
+  endpoint_states: array(ENDPOINT_STATE.size, BANKED),
+};

@@ -1,0 +1,56 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { kernelConformance } from '../testing/kernel-conformance.ts';
+import { hasNativeAddon } from './addon.ts';
+import { NativeKernel } from './native-kernel.ts';
+
+const OBJECT = fileURLToPath(new URL('../../../../bpf/build/endpoint.o', import.meta.url));
+const usable = process.getuid?.() === 0 && hasNativeAddon() && existsSync(OBJECT);
+if (!usable) console.warn('The native kernel tests are skipped: they need root, the compiled addon and the compiled programs.');
+
+if (usable) {
+  kernelConformance('this machine', () => {
+    const id = `kc${randomBytes(3).toString('hex')}`;
+    execFileSync('ip', ['netns', 'add', id]);
+    execFileSync('ip', ['-n', id, 'link', 'add', 'eth-test', 'type', 'veth', 'peer', 'name', 'eth-peer']);
+    const kernel = new NativeKernel();
+    const pins = `/sys/fs/bpf/palisade/${id}`;
+    return {
+      kernel,
+      pins,
+      object: readFileSync(OBJECT),
+      ifname: 'eth-test',
+      removeInterface: () => execFileSync('ip', ['-n', id, 'link', 'del', 'eth-test']),
+      inPlace: (work) => kernel.inNetworkNamespace(`/run/netns/${id}`, work),
+      dispose: () => {
+        kernel.removePin(pins);
+        execFileSync('ip', ['netns', 'del', id]);
+      },
+    };
+  });
+}
+
+describe.skipIf(!usable)('the native kernel', () => {
+  it('keeps the verifier’s last words when a program is refused', () => {
+    const object = Buffer.from(readFileSync(OBJECT));
+    // An unknown instruction in the middle of the subprograms.
+    object.fill(0xff, 0x400, 0x440);
+    expect(() => new NativeKernel().load({ object, programs: [{ name: 'from_endpoint', kind: 'interface' }] })).toThrow(
+      expect.objectContaining({ code: 'kernel.load-failed', message: expect.stringMatching(/libbpf|insn/) }),
+    );
+  });
+  it('finds its features by trying', () => {
+    const features = new NativeKernel().features();
+    expect(Object.keys(features)).toEqual(expect.arrayContaining(['tcx', 'ringbuf', 'batch', 'btf', 'netfilter-link', 'fentry', 'cgroup2']));
+  });
+  it('walks less than a third of what the verifier allows', () => {
+    const kernel = new NativeKernel();
+    const names = ['from_endpoint', 'to_endpoint', 'export_connections'];
+    const loaded = kernel.load({ object: readFileSync(OBJECT), programs: names.map((name) => ({ name, kind: 'interface' as const })) });
+    for (const program of Object.values(loaded.programs)) expect(kernel.programInfo(program).verifiedInstructions).toBeLessThan(330_000);
+    for (const descriptor of [...Object.values(loaded.maps), ...Object.values(loaded.programs)]) kernel.close(descriptor);
+  });
+});
