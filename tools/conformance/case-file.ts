@@ -35,7 +35,13 @@ export interface CaseCluster {
   readonly namespaces: readonly { readonly name: string; readonly labels?: TextMap }[];
   readonly nodes?: readonly { readonly name: string; readonly labels?: TextMap; readonly ips?: readonly string[] }[];
   readonly workloads: readonly CaseWorkload[];
-  readonly services?: readonly { readonly namespace: string; readonly name: string; readonly labels?: TextMap; readonly selector?: TextMap; readonly endpointIPs?: readonly string[] }[];
+  readonly services?: readonly {
+    readonly namespace: string;
+    readonly name: string;
+    readonly labels?: TextMap;
+    readonly selector?: TextMap;
+    readonly endpointIPs?: readonly string[];
+  }[];
   /** CiliumCIDRGroup objects. */
   readonly cidrGroups?: readonly unknown[];
   readonly hostFirewall?: boolean;

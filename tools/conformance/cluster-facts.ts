@@ -1,7 +1,17 @@
 /** The cluster of a case as the engine's facts, and the ends of its flows as the engine asks for them. */
 
 import { parsePolicyValues } from '@palisade/policy-language';
-import { RESERVED_IDENTITY, workloadLabels, type ClusterFacts, type FlowEnd, type FlowQuery, type IdentityFact, type NamedPort, type Protocol, type WorkloadFact } from '@palisade/policy';
+import {
+  RESERVED_IDENTITY,
+  workloadLabels,
+  type ClusterFacts,
+  type FlowEnd,
+  type FlowQuery,
+  type IdentityFact,
+  type NamedPort,
+  type Protocol,
+  type WorkloadFact,
+} from '@palisade/policy';
 import type { CaseCluster, CaseEnd, CaseFlow, CaseWorkload } from './case-file.ts';
 
 const PROTOCOLS: readonly Protocol[] = ['TCP', 'UDP', 'SCTP', 'ICMP', 'ICMPv6'];

@@ -21,7 +21,11 @@ const base = { id: 'c', title: 't', kind: 'k8s-networkpolicy', features: [], clu
 describe('running conformance cases', () => {
   test('reports a flow whose verdict differs, with what was expected and what was found', () => {
     const report = runConformance(file([{ ...base, flows: [{ ...flow, expect: 'allow', ingress: 'allow' }] }]));
-    expect(report).toMatchObject({ passed: 0, failed: 1, failures: [{ case: 'c', flow: 0, got: 'deny', ingress: 'deny', expected: 'allow, ingress allow' }] });
+    expect(report).toMatchObject({
+      passed: 0,
+      failed: 1,
+      failures: [{ case: 'c', flow: 0, got: 'deny', ingress: 'deny', expected: 'allow, ingress allow' }],
+    });
   });
 
   test('gives results for flows that expect nothing, as neither passed nor failed', () => {

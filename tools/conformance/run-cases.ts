@@ -33,7 +33,9 @@ export interface ConformanceReport {
 
 /** The case files of a folder in the order of their names. Throws when the folder cannot be read. */
 export function readCaseFiles(folder: string): readonly { readonly file: string; readonly content: CaseFile }[] {
-  const names = readdirSync(folder).filter((name) => name.endsWith('.json')).sort();
+  const names = readdirSync(folder)
+    .filter((name) => name.endsWith('.json'))
+    .sort();
   return names.map((file) => ({ file, content: readCaseFile(join(folder, file)) }));
 }
 

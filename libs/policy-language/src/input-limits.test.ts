@@ -25,7 +25,9 @@ describe('hostile input ends in a clear error, soon', { timeout: 60_000 }, () =>
   });
 
   test('many aliases of one anchor', () => {
-    expect(refusedPromptly(`a: &a [x, x, x, x, x, x, x, x, x, x]\nb: [${Array.from({ length: 15_000 }, () => '*a').join(', ')}]`)).toEqual(['input.too-large']);
+    expect(refusedPromptly(`a: &a [x, x, x, x, x, x, x, x, x, x]\nb: [${Array.from({ length: 15_000 }, () => '*a').join(', ')}]`)).toEqual([
+      'input.too-large',
+    ]);
   });
 
   test.each([
@@ -61,16 +63,22 @@ describe('hostile input ends in a clear error, soon', { timeout: 60_000 }, () =>
   });
 
   test('regular expressions that blow up elsewhere', () => {
-    const rule = (path: string) => `apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: c}\nspec: {endpointSelector: {}, ingress: [{toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{path: ${JSON.stringify(path)}}]}}]}]}`;
+    const rule = (path: string) =>
+      `apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: c}\nspec: {endpointSelector: {}, ingress: [{toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{path: ${JSON.stringify(path)}}]}}]}]}`;
     expect(refusedPromptly(rule('('.repeat(2_000)))).toEqual(['value.range']);
     expect(refusedPromptly(rule('((a{100}){100}){100}'))).toEqual(['l7.invalid']);
   });
 
-  test.each(['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'])('a field named %s is unknown like any other and reaches no prototype', (name) => {
-    const { problems } = parsePolicies(policyWith(`{podSelector: {}, ${name}: {polluted: true}}`));
-    expect(problems.map(({ code, pointer }) => [code, pointer])).toEqual([['field.unknown', `/spec/${name}`]]);
-    expect(Reflect.get({}, 'polluted')).toBeUndefined();
-    expect(parsePolicies(policyWith(`{podSelector: {matchLabels: {${name}: x}}}`)).problems.every(({ severity }) => severity === 'error')).toBe(true);
-    expect(Reflect.get({}, 'x')).toBeUndefined();
-  });
+  test.each(['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'])(
+    'a field named %s is unknown like any other and reaches no prototype',
+    (name) => {
+      const { problems } = parsePolicies(policyWith(`{podSelector: {}, ${name}: {polluted: true}}`));
+      expect(problems.map(({ code, pointer }) => [code, pointer])).toEqual([['field.unknown', `/spec/${name}`]]);
+      expect(Reflect.get({}, 'polluted')).toBeUndefined();
+      expect(parsePolicies(policyWith(`{podSelector: {matchLabels: {${name}: x}}}`)).problems.every(({ severity }) => severity === 'error')).toBe(
+        true,
+      );
+      expect(Reflect.get({}, 'x')).toBeUndefined();
+    },
+  );
 });

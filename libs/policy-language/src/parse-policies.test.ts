@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { parsePolicies, parsePolicyValues } from './parse-policies.ts';
 
-const networkPolicy = (spec: string, metadata = '{name: p, namespace: shop}') => `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: ${metadata}\nspec: ${spec}\n`;
-const cilium = (spec: string, metadata = '{name: c, namespace: shop}') => `apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: ${metadata}\nspec: ${spec}\n`;
+const networkPolicy = (spec: string, metadata = '{name: p, namespace: shop}') =>
+  `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: ${metadata}\nspec: ${spec}\n`;
+const cilium = (spec: string, metadata = '{name: c, namespace: shop}') =>
+  `apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: ${metadata}\nspec: ${spec}\n`;
 const codes = (text: string) => parsePolicies(text).problems.map(({ code, pointer }) => `${code} ${pointer}`);
 
 describe('where problems are', () => {
@@ -10,11 +12,16 @@ describe('where problems are', () => {
     const text = `${networkPolicy('{podSelector: {}}')}---\n${networkPolicy('\n  podSelector: {}\n  ingress:\n  - ports:\n    - port: 0', '{name: q}')}`;
     const { documents, problems } = parsePolicies(text);
     expect(documents.map(({ name }) => name)).toEqual(['p']);
-    expect(problems).toEqual([expect.objectContaining({ severity: 'error', document: 1, line: 13, column: 13, pointer: '/spec/ingress/0/ports/0/port', code: 'value.range' })]);
+    expect(problems).toEqual([
+      expect.objectContaining({ severity: 'error', document: 1, line: 13, column: 13, pointer: '/spec/ingress/0/ports/0/port', code: 'value.range' }),
+    ]);
   });
 
   test('points into a List with the pointer of the item', () => {
-    const items = [{ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'a' }, spec: { podSelector: {} } }, { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'b' }, spec: { podSelector: {}, egres: [] } }];
+    const items = [
+      { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'a' }, spec: { podSelector: {} } },
+      { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'b' }, spec: { podSelector: {}, egres: [] } },
+    ];
     const { documents, problems } = parsePolicies(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
     expect(documents.map(({ name }) => name)).toEqual(['a']);
     expect(problems.map(({ pointer, code }) => [pointer, code])).toEqual([['/items/1/spec/egres', 'field.unknown']]);
@@ -39,7 +46,9 @@ describe('where problems are', () => {
 
 describe('what documents may look like', () => {
   test('reads several documents, skipping empty ones', () => {
-    const { documents, problems } = parsePolicies(`---\n---\n${networkPolicy('{podSelector: {}}')}---\n# nothing\n---\n${cilium('{endpointSelector: {}, ingress: [{}]}')}`);
+    const { documents, problems } = parsePolicies(
+      `---\n---\n${networkPolicy('{podSelector: {}}')}---\n# nothing\n---\n${cilium('{endpointSelector: {}, ingress: [{}]}')}`,
+    );
     expect(problems).toEqual([]);
     expect(documents.map(({ kind }) => kind)).toEqual(['NetworkPolicy', 'CiliumNetworkPolicy']);
   });
@@ -64,7 +73,9 @@ describe('what documents may look like', () => {
   });
 
   test('collects CIDR groups beside policies', () => {
-    const { cidrGroups, problems } = parsePolicies('{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: g, labels: {a: b}}, spec: {externalCIDRs: [10.0.0.9/8]}}');
+    const { cidrGroups, problems } = parsePolicies(
+      '{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: g, labels: {a: b}}, spec: {externalCIDRs: [10.0.0.9/8]}}',
+    );
     expect(problems).toEqual([]);
     expect(cidrGroups).toEqual([{ name: 'g', labels: { a: 'b' }, cidrs: ['10.0.0.0/8'] }]);
   });
@@ -88,7 +99,9 @@ describe('nil and empty', () => {
   });
 
   test('keep their meaning through JSON', () => {
-    const { documents } = parsePolicies(cilium('{endpointSelector: {}, ingress: [{fromEndpoints: []}, {}, {fromEndpoints: [{}], toPorts: []}, {toPorts: [{}]}]}'));
+    const { documents } = parsePolicies(
+      cilium('{endpointSelector: {}, ingress: [{fromEndpoints: []}, {}, {fromEndpoints: [{}], toPorts: []}, {toPorts: [{}]}]}'),
+    );
     expect(JSON.parse(JSON.stringify(documents))).toEqual(documents);
   });
 });
@@ -109,27 +122,37 @@ describe('settings', () => {
   });
 
   test('namespace, revision and log value arrive in the IR', () => {
-    const { documents } = parsePolicies(cilium('{endpointSelector: {}, ingress: [{}], log: {value: note}}', '{name: c}'), { defaultNamespace: 'team', revision: 7 });
+    const { documents } = parsePolicies(cilium('{endpointSelector: {}, ingress: [{}], log: {value: note}}', '{name: c}'), {
+      defaultNamespace: 'team',
+      revision: 7,
+    });
     expect(documents[0]).toMatchObject({ namespace: 'team', revision: 7, irVersion: 1 });
     expect(documents[0]?.blocks[0]?.rules[0]?.log).toBe('note');
   });
 
   test('what is valid but cannot be enforced is accepted with a warning', () => {
-    const { documents, problems } = parsePolicies(cilium('{endpointSelector: {}, egress: [{toPorts: [{ports: [{port: "443", protocol: TCP}], serverNames: [a.example]}]}]}'));
+    const { documents, problems } = parsePolicies(
+      cilium('{endpointSelector: {}, egress: [{toPorts: [{ports: [{port: "443", protocol: TCP}], serverNames: [a.example]}]}]}'),
+    );
     expect(documents).toHaveLength(1);
     expect(problems).toEqual([expect.objectContaining({ severity: 'warning', code: 'feature.not-enforced' })]);
   });
 
   test('peers of a newer API are refused from people and fail closed from API servers', () => {
-    const text = '{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: k}, spec: {tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{action: Pass, from: [{moon: full}]}]}}';
+    const text =
+      '{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: k}, spec: {tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{action: Pass, from: [{moon: full}]}]}}';
     expect(parsePolicies(text).documents).toEqual([]);
-    expect(parsePolicies(text, { fromApiServer: true }).documents[0]?.blocks[0]?.rules[0]).toMatchObject({ action: 'deny', peers: [{ kind: 'any' }] });
+    expect(parsePolicies(text, { fromApiServer: true }).documents[0]?.blocks[0]?.rules[0]).toMatchObject({
+      action: 'deny',
+      peers: [{ kind: 'any' }],
+    });
   });
 });
 
 describe('rule ids', () => {
   const idsOf = (text: string) => parsePolicies(text).documents.map(({ blocks }) => blocks.flatMap(({ rules }) => rules.map(({ id }) => id)));
-  const two = (port: number) => networkPolicy(`{podSelector: {}, ingress: [{ports: [{port: ${port}}]}, {ports: [{port: 443}]}, {ports: [{port: 443}]}]}`);
+  const two = (port: number) =>
+    networkPolicy(`{podSelector: {}, ingress: [{ports: [{port: ${port}}]}, {ports: [{port: 443}]}, {ports: [{port: 443}]}]}`);
 
   test('are positive, distinct even for equal rules, and the same on every run', () => {
     const ids = idsOf(two(80))[0] ?? [];

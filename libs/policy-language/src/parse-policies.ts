@@ -47,7 +47,15 @@ export function parsePolicyValues(values: readonly unknown[], options: ParseOpti
       collected.read(sourceFromValue(value, maxDepth), new Reading(document, () => ({ line: 0, column: 0 })));
     } catch (error) {
       if (!(error instanceof RangeError) && !(error instanceof TypeError)) throw error;
-      problems.push({ severity: 'error', document, line: 0, column: 0, pointer: '', code: 'input.too-deep', message: `The object cannot be read: ${error.message}` });
+      problems.push({
+        severity: 'error',
+        document,
+        line: 0,
+        column: 0,
+        pointer: '',
+        code: 'input.too-deep',
+        message: `The object cannot be read: ${error.message}`,
+      });
     }
   }
   return collected.finish(problems);
@@ -74,7 +82,9 @@ class Collected {
 
   finish(before: readonly Problem[]): ParsedPolicies {
     // Faults of the input itself come first, so that none of them falls behind the limit.
-    const problems = [...before, ...this.problems].slice(0, MOST_PROBLEMS).sort((a, b) => a.document - b.document || a.line - b.line || a.column - b.column);
+    const problems = [...before, ...this.problems]
+      .slice(0, MOST_PROBLEMS)
+      .sort((a, b) => a.document - b.document || a.line - b.line || a.column - b.column);
     const documents = this.requires.length === 0 ? this.documents : applyRequires(this.documents, this.requires);
     return { documents, cidrGroups: this.cidrGroups, problems };
   }
@@ -134,7 +144,11 @@ function kindOf(node: SourceNode, reading: Reading): PolicyKindEntry | undefined
     return reading.error(node.fields.get('kind') ?? node, 'kind.unsupported', `${quoted(kind)} is not read here. ${advice}`);
   }
   if (!entry.apiVersions.includes(apiVersion)) {
-    return reading.error(node.fields.get('apiVersion') ?? node, 'kind.unsupported', `${kind} is read in ${entry.apiVersions.join(' and ')}, not in ${quoted(apiVersion)}.`);
+    return reading.error(
+      node.fields.get('apiVersion') ?? node,
+      'kind.unsupported',
+      `${kind} is read in ${entry.apiVersions.join(' and ')}, not in ${quoted(apiVersion)}.`,
+    );
   }
   return entry;
 }

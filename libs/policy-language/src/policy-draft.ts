@@ -1,6 +1,16 @@
 /** A policy on its way to the IR: everything but rule ids. */
 
-import { IR_VERSION, policyKey, wantedRuleId, type L7Mode, type PolicyBlock, type PolicyDocument, type PolicyKind, type PolicyMode, type PolicyRule } from '@palisade/policy';
+import {
+  IR_VERSION,
+  policyKey,
+  wantedRuleId,
+  type L7Mode,
+  type PolicyBlock,
+  type PolicyDocument,
+  type PolicyKind,
+  type PolicyMode,
+  type PolicyRule,
+} from '@palisade/policy';
 import { quoted, type Reading } from './schema/reading.ts';
 import type { Metadata } from './kubernetes/metadata.ts';
 import type { SourceNode } from './source/source-node.ts';
@@ -15,13 +25,25 @@ const MODES = ['observe', 'shadow', 'enforce'] as const satisfies readonly Polic
 const L7_MODES = ['hard', 'soft'] as const satisfies readonly L7Mode[];
 
 /** What the annotations of a policy ask for; undefined (with a problem) when they ask for something unknown. */
-export function annotatedModes(metadata: Metadata, node: SourceNode, defaultMode: PolicyMode, reading: Reading): { mode: PolicyMode; l7: L7Mode } | undefined {
+export function annotatedModes(
+  metadata: Metadata,
+  node: SourceNode,
+  defaultMode: PolicyMode,
+  reading: Reading,
+): { mode: PolicyMode; l7: L7Mode } | undefined {
   const mode = annotation(metadata, MODE_ANNOTATION, MODES, defaultMode, node, reading);
   const l7 = annotation(metadata, L7_MODE_ANNOTATION, L7_MODES, 'hard', node, reading);
   return mode === undefined || l7 === undefined ? undefined : { mode, l7 };
 }
 
-function annotation<W extends string>(metadata: Metadata, name: string, words: readonly W[], otherwise: W, node: SourceNode, reading: Reading): W | undefined {
+function annotation<W extends string>(
+  metadata: Metadata,
+  name: string,
+  words: readonly W[],
+  otherwise: W,
+  node: SourceNode,
+  reading: Reading,
+): W | undefined {
   const given = metadata.annotations.get(name);
   if (given === undefined) return otherwise;
   const found = words.find((word) => word === given);

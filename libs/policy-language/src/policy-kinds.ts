@@ -39,7 +39,10 @@ export interface PolicyKindEntry {
 const envelope = { apiVersion: text('apiVersion'), kind: text('kind'), status: anything };
 
 const networkPolicy = (options: CompileOptions): Reader<Compiled> => {
-  const fields = object({ ...envelope, metadata: metadata('namespaced', options.defaultNamespace), spec: networkPolicySpec }, { what: 'A NetworkPolicy', required: ['metadata', 'spec'] });
+  const fields = object(
+    { ...envelope, metadata: metadata('namespaced', options.defaultNamespace), spec: networkPolicySpec },
+    { what: 'A NetworkPolicy', required: ['metadata', 'spec'] },
+  );
   return (node, reading) => {
     const value = fields(node, reading);
     if (value === undefined) return undefined;
@@ -60,34 +63,50 @@ const clusterNetworkPolicy = (options: CompileOptions): Reader<Compiled> => {
     if (value === undefined) return undefined;
     const modes = annotatedModes(value.metadata, fieldOrSelf(node, 'metadata'), options.defaultMode, reading);
     if (modes === undefined) return undefined;
-    return { policy: finishPolicy({ kind: 'ClusterNetworkPolicy', ...value.metadata }, { mode: modes.mode, revision: options.revision }, compileClusterNetworkPolicy(value.spec)) };
-  };
-};
-
-const ciliumPolicy = (kind: 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPolicy') => (options: CompileOptions): Reader<Compiled> => {
-  const clusterwide = kind === 'CiliumClusterwideNetworkPolicy';
-  const spec = ciliumSpec({ clusterwide, legacyRequires: options.legacyRequires });
-  const fields = object(
-    { ...envelope, metadata: metadata(clusterwide ? 'cluster' : 'namespaced', options.defaultNamespace), spec, specs: list(spec, { what: 'specs', min: 1, max: 1_000 }) },
-    { what: `A ${kind}`, required: ['metadata'] },
-  );
-  return (node, reading) => {
-    const value = fields(node, reading);
-    if (value === undefined) return undefined;
-    if (value.spec === undefined && value.specs === undefined) return reading.error(node, 'field.missing', `A ${kind} needs spec or specs.`);
-    const modes = annotatedModes(value.metadata, fieldOrSelf(node, 'metadata'), options.defaultMode, reading);
-    if (modes === undefined) return undefined;
-    const specs = [...(value.spec === undefined ? [] : [value.spec]), ...(value.specs ?? [])];
-    const blocks = specs.flatMap((one, i) => compileCiliumSpec(i, one, value.metadata.namespace, modes.l7));
     return {
-      policy: finishPolicy({ kind, ...value.metadata }, { mode: modes.mode, revision: options.revision }, blocks),
-      requires: specs.flatMap((one) => requiresOf(one, value.metadata.namespace)),
+      policy: finishPolicy(
+        { kind: 'ClusterNetworkPolicy', ...value.metadata },
+        { mode: modes.mode, revision: options.revision },
+        compileClusterNetworkPolicy(value.spec),
+      ),
     };
   };
 };
 
+const ciliumPolicy =
+  (kind: 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPolicy') =>
+  (options: CompileOptions): Reader<Compiled> => {
+    const clusterwide = kind === 'CiliumClusterwideNetworkPolicy';
+    const spec = ciliumSpec({ clusterwide, legacyRequires: options.legacyRequires });
+    const fields = object(
+      {
+        ...envelope,
+        metadata: metadata(clusterwide ? 'cluster' : 'namespaced', options.defaultNamespace),
+        spec,
+        specs: list(spec, { what: 'specs', min: 1, max: 1_000 }),
+      },
+      { what: `A ${kind}`, required: ['metadata'] },
+    );
+    return (node, reading) => {
+      const value = fields(node, reading);
+      if (value === undefined) return undefined;
+      if (value.spec === undefined && value.specs === undefined) return reading.error(node, 'field.missing', `A ${kind} needs spec or specs.`);
+      const modes = annotatedModes(value.metadata, fieldOrSelf(node, 'metadata'), options.defaultMode, reading);
+      if (modes === undefined) return undefined;
+      const specs = [...(value.spec === undefined ? [] : [value.spec]), ...(value.specs ?? [])];
+      const blocks = specs.flatMap((one, i) => compileCiliumSpec(i, one, value.metadata.namespace, modes.l7));
+      return {
+        policy: finishPolicy({ kind, ...value.metadata }, { mode: modes.mode, revision: options.revision }, blocks),
+        requires: specs.flatMap((one) => requiresOf(one, value.metadata.namespace)),
+      };
+    };
+  };
+
 const ciliumCidrGroup = (): Reader<Compiled> => {
-  const fields = object({ ...envelope, metadata: metadata('cluster', ''), spec: cidrGroupSpec }, { what: 'A CiliumCIDRGroup', required: ['metadata', 'spec'] });
+  const fields = object(
+    { ...envelope, metadata: metadata('cluster', ''), spec: cidrGroupSpec },
+    { what: 'A CiliumCIDRGroup', required: ['metadata', 'spec'] },
+  );
   return (node, reading) => {
     const value = fields(node, reading);
     return value === undefined ? undefined : { cidrGroup: cidrGroup(value.metadata, value.spec) };

@@ -180,7 +180,10 @@ export function policyKey(policy: Pick<PolicyDocument, 'kind' | 'namespace' | 'n
 }
 
 /** Where a rule stands in its policy, as references to it say it. */
-export function placeOf(rule: Pick<PolicyRule, 'index' | 'section'>, block: Pick<PolicyBlock, 'spec'>): Pick<PolicyReference, 'index' | 'section' | 'spec'> {
+export function placeOf(
+  rule: Pick<PolicyRule, 'index' | 'section'>,
+  block: Pick<PolicyBlock, 'spec'>,
+): Pick<PolicyReference, 'index' | 'section' | 'spec'> {
   const { index, section } = rule;
   return {
     index,

@@ -3,9 +3,16 @@ import type { LabelRequirement } from './ir.ts';
 import { compileRequirements, LabelView, workloadLabels } from './labels.ts';
 
 const web = new LabelView(
-  workloadLabels({ clusterName: 'c1', namespace: 'shop', namespaceLabels: { team: 'red' }, serviceAccount: 'teller', labels: { app: 'web', 'cloud:region': 'eu', 'tag:Cost Center': 'a b' } }),
+  workloadLabels({
+    clusterName: 'c1',
+    namespace: 'shop',
+    namespaceLabels: { team: 'red' },
+    serviceAccount: 'teller',
+    labels: { app: 'web', 'cloud:region': 'eu', 'tag:Cost Center': 'a b' },
+  }),
 );
-const holds = (key: string, operator: LabelRequirement['operator'], ...values: string[]) => compileRequirements({ requirements: [{ key, operator, values }], localCluster: false })(web);
+const holds = (key: string, operator: LabelRequirement['operator'], ...values: string[]) =>
+  compileRequirements({ requirements: [{ key, operator, values }], localCluster: false })(web);
 
 describe('label requirements', () => {
   test.each([
@@ -46,6 +53,10 @@ describe('label requirements', () => {
   });
 
   test('a label named like a member of Object.prototype is an ordinary label', () => {
-    expect(compileRequirements({ requirements: [{ key: 'k8s:constructor', operator: 'exists', values: [] }], localCluster: false })(new LabelView({ app: 'x' }))).toBe(false);
+    expect(
+      compileRequirements({ requirements: [{ key: 'k8s:constructor', operator: 'exists', values: [] }], localCluster: false })(
+        new LabelView({ app: 'x' }),
+      ),
+    ).toBe(false);
   });
 });

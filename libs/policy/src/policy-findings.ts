@@ -28,14 +28,16 @@ function equalPriorities(set: PolicySet): PolicyFinding[] {
       else found.push({ policy, block });
     }
   }
-  return [...byPlace].filter(([, found]) => found.length > 1).map(([place, found]) => {
-    const policies = found.map(({ policy }) => policyKey(policy));
-    return {
-      code: 'equal-priority',
-      policies,
-      message: `${policies.join(' and ')} have the same place (${place}): where they select the same endpoint their order is undefined. Give them different priorities.`,
-    };
-  });
+  return [...byPlace]
+    .filter(([, found]) => found.length > 1)
+    .map(([place, found]) => {
+      const policies = found.map(({ policy }) => policyKey(policy));
+      return {
+        code: 'equal-priority',
+        policies,
+        message: `${policies.join(' and ')} have the same place (${place}): where they select the same endpoint their order is undefined. Give them different priorities.`,
+      };
+    });
 }
 
 function notEnforced(policy: PolicyDocument): PolicyFinding[] {

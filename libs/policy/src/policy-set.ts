@@ -19,7 +19,10 @@ export function createPolicySet(policies: readonly PolicyDocument[]): PolicySet 
   let previous: string | undefined;
   for (const { key, policy } of keyed) {
     if (policy.irVersion !== IR_VERSION) {
-      throw new DomainError('request.invalid', `${key} has IR version ${String(policy.irVersion)}, this engine knows ${IR_VERSION}: compile the policy again.`);
+      throw new DomainError(
+        'request.invalid',
+        `${key} has IR version ${String(policy.irVersion)}, this engine knows ${IR_VERSION}: compile the policy again.`,
+      );
     }
     if (key === previous) {
       throw new DomainError('request.invalid', `${key} occurs twice: a cluster has one policy of a kind, namespace and name.`);

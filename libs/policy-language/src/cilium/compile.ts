@@ -1,6 +1,19 @@
 /** Cilium specs to IR (rules 31–54). */
 
-import { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, type Direction, type L7Clause, type L7Mode, type LabelRequirement, type LabelSelector, type Peer, type PortClause, type PortMatch, type PolicyRule } from '@palisade/policy';
+import {
+  CLUSTER_KEY,
+  NAMESPACE_KEY,
+  NAMESPACE_LABELS_PREFIX,
+  type Direction,
+  type L7Clause,
+  type L7Mode,
+  type LabelRequirement,
+  type LabelSelector,
+  type Peer,
+  type PortClause,
+  type PortMatch,
+  type PolicyRule,
+} from '@palisade/policy';
 import { inNamespace } from '../kubernetes/pod-selectors.ts';
 import type { BlockDraft, RuleDraft } from '../policy-draft.ts';
 import type { Requires } from './legacy-requires.ts';
@@ -41,7 +54,10 @@ export function requiresOf(spec: CiliumSpec, namespace: string | undefined): Req
     const requirements = rules.flatMap(({ peers }) => peers.requires ?? []).flatMap((selector) => boundSelector(selector, context).requirements);
     return requirements.length === 0 ? [] : [{ direction, subject, requirements }];
   };
-  return [...demanded('ingress', [...(spec.ingress ?? []), ...(spec.ingressDeny ?? [])]), ...demanded('egress', [...(spec.egress ?? []), ...(spec.egressDeny ?? [])])];
+  return [
+    ...demanded('ingress', [...(spec.ingress ?? []), ...(spec.ingressDeny ?? [])]),
+    ...demanded('egress', [...(spec.egress ?? []), ...(spec.egressDeny ?? [])]),
+  ];
 }
 
 /** A CiliumNetworkPolicy stays in its namespace whatever its selector says (rule 31). */
@@ -49,7 +65,9 @@ function subjectOf(spec: CiliumSpec, namespace: string | undefined): BlockDraft[
   if (spec.endpointSelector === undefined) return { kind: 'nodes', selector: { requirements: spec.nodeSelector ?? [], localCluster: false } };
   const given = spec.endpointSelector;
   const requirements =
-    namespace === undefined ? given : [inNamespace(namespace), ...given.filter(({ key, operator }) => !(key === `k8s:${NAMESPACE_KEY}` && operator === 'in'))];
+    namespace === undefined
+      ? given
+      : [inNamespace(namespace), ...given.filter(({ key, operator }) => !(key === `k8s:${NAMESPACE_KEY}` && operator === 'in'))];
   return { kind: 'endpoints', selector: { requirements, localCluster: false } };
 }
 

@@ -18,11 +18,19 @@ export function fqdnSelector(what: string): Reader<FqdnSelector> {
     if (matchName !== '') {
       return isDotted(matchName, /^[-a-zA-Z0-9_]+$/)
         ? { kind: 'name', value: canonicalName(matchName) }
-        : reading.error(fieldOrSelf(node, 'matchName'), 'fqdn.invalid', `matchName cannot be ${quoted(matchName)}: only letters, digits, "-", "_" and single dots; for wildcards use matchPattern.`);
+        : reading.error(
+            fieldOrSelf(node, 'matchName'),
+            'fqdn.invalid',
+            `matchName cannot be ${quoted(matchName)}: only letters, digits, "-", "_" and single dots; for wildcards use matchPattern.`,
+          );
     }
     return isDotted(matchPattern, /^[-a-zA-Z0-9_*]+$/)
       ? { kind: 'pattern', value: canonicalName(matchPattern) }
-      : reading.error(fieldOrSelf(node, 'matchPattern'), 'fqdn.invalid', `matchPattern cannot be ${quoted(matchPattern)}: only letters, digits, "-", "_", "*" and single dots; it is no regular expression.`);
+      : reading.error(
+          fieldOrSelf(node, 'matchPattern'),
+          'fqdn.invalid',
+          `matchPattern cannot be ${quoted(matchPattern)}: only letters, digits, "-", "_", "*" and single dots; it is no regular expression.`,
+        );
   });
 }
 

@@ -31,7 +31,9 @@ function splitBlock(block: PolicyBlock, { direction, subject, requirements }: Re
 }
 
 function narrowed(peer: Peer, requirements: readonly LabelRequirement[]): Peer {
-  return peer.kind === 'endpoints' ? { ...peer, selector: { ...peer.selector, requirements: [...peer.selector.requirements, ...requirements] } } : peer;
+  return peer.kind === 'endpoints'
+    ? { ...peer, selector: { ...peer.selector, requirements: [...peer.selector.requirements, ...requirements] } }
+    : peer;
 }
 
 function withSubject(block: PolicyBlock, extra: readonly LabelRequirement[]): PolicyBlock {

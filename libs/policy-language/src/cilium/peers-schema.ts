@@ -8,7 +8,21 @@ import { quoted, type Reader } from '../schema/reading.ts';
 import { fieldOrSelf } from '../source/source-node.ts';
 import { fqdnSelector } from './fqdn-schema.ts';
 
-const ENTITIES = ['all', 'world', 'world-ipv4', 'world-ipv6', 'cluster', 'host', 'init', 'ingress', 'unmanaged', 'remote-node', 'health', 'none', 'kube-apiserver'] as const satisfies readonly Entity[];
+const ENTITIES = [
+  'all',
+  'world',
+  'world-ipv4',
+  'world-ipv6',
+  'cluster',
+  'host',
+  'init',
+  'ingress',
+  'unmanaged',
+  'remote-node',
+  'health',
+  'none',
+  'kube-apiserver',
+] as const satisfies readonly Entity[];
 
 export type CidrSpec =
   | { readonly kind: 'cidr'; readonly cidr: string; readonly except: readonly string[] }
@@ -31,7 +45,11 @@ const cidrSetFields = object(
 const cidrSetEntry: Reader<CidrSpec> = refine(cidrSetFields, (value, node, reading) => {
   const given = [value.cidr, value.cidrGroupRef, value.cidrGroupSelector].filter((field) => field !== undefined);
   if (given.length !== 1) {
-    return reading.error(node, 'field.exclusive', `A CIDR set entry needs exactly one of cidr, cidrGroupRef and cidrGroupSelector, not ${given.length}.`);
+    return reading.error(
+      node,
+      'field.exclusive',
+      `A CIDR set entry needs exactly one of cidr, cidrGroupRef and cidrGroupSelector, not ${given.length}.`,
+    );
   }
   const before = reading.problems.length;
   const holes = fieldOrSelf(node, 'except');
@@ -54,8 +72,14 @@ export interface ServiceSpec {
 const service: Reader<ServiceSpec> = refine(
   object(
     {
-      k8sService: object({ serviceName: text('serviceName', { min: 1 }), namespace: text('The namespace') }, { what: 'k8sService', required: ['serviceName'] }),
-      k8sServiceSelector: object({ selector: labelSelector('selector', ciliumKey), namespace: text('The namespace') }, { what: 'k8sServiceSelector', required: ['selector'] }),
+      k8sService: object(
+        { serviceName: text('serviceName', { min: 1 }), namespace: text('The namespace') },
+        { what: 'k8sService', required: ['serviceName'] },
+      ),
+      k8sServiceSelector: object(
+        { selector: labelSelector('selector', ciliumKey), namespace: text('The namespace') },
+        { what: 'k8sServiceSelector', required: ['selector'] },
+      ),
     },
     { what: 'A toServices entry' },
   ),

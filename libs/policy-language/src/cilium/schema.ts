@@ -25,20 +25,32 @@ const checkCombination = (prefix: 'from' | 'to') => (_: unknown, node: SourceNod
     return list?.kind === 'list' && list.items.length > 0;
   };
   const present = EXCLUSIVE.map((name) => `${prefix}${name}`).filter(filled);
-  if (present.length > 1) reading.error(node, 'peer.combination', `A rule names its peers in one field, not in ${present.join(' and ')}: write one rule for each.`);
-  if (filled('icmps') && filled('toPorts')) reading.error(fieldOrSelf(node, 'icmps'), 'peer.combination', 'icmps and toPorts cannot stand in one rule: write one rule for each.');
+  if (present.length > 1)
+    reading.error(node, 'peer.combination', `A rule names its peers in one field, not in ${present.join(' and ')}: write one rule for each.`);
+  if (filled('icmps') && filled('toPorts'))
+    reading.error(fieldOrSelf(node, 'icmps'), 'peer.combination', 'icmps and toPorts cannot stand in one rule: write one rule for each.');
 };
 
-const authentication = refine(object({ mode: oneOf('The mode', ['disabled', 'required', 'test-always-fail']) }, { what: 'authentication', required: ['mode'] }), ({ mode }, node, reading) => {
-  if (mode !== 'disabled') reading.warning(node, 'feature.not-enforced', 'Mutual authentication is not available here: what only this rule allows stays closed.');
-  return mode !== 'disabled';
-});
+const authentication = refine(
+  object({ mode: oneOf('The mode', ['disabled', 'required', 'test-always-fail']) }, { what: 'authentication', required: ['mode'] }),
+  ({ mode }, node, reading) => {
+    if (mode !== 'disabled')
+      reading.warning(node, 'feature.not-enforced', 'Mutual authentication is not available here: what only this rule allows stays closed.');
+    return mode !== 'disabled';
+  },
+);
 
 const noFqdns = { toFQDNs: 'deny rules cannot depend on DNS answers.', authentication: 'only allowed traffic is authenticated.' };
 
-const ingressFields = object({ ...ingressPeers, toPorts: list(portRule('ingress'), { what: 'toPorts' }), icmps, authentication }, { what: 'An ingress rule' });
+const ingressFields = object(
+  { ...ingressPeers, toPorts: list(portRule('ingress'), { what: 'toPorts' }), icmps, authentication },
+  { what: 'An ingress rule' },
+);
 const ingressDenyFields = object({ ...ingressPeers, toPorts: denyPorts, icmps }, { what: 'An ingressDeny rule', notHere: noFqdns });
-const egressFields = object({ ...egressPeers, ...fqdnPeers, toPorts: list(portRule('egress'), { what: 'toPorts' }), icmps, authentication }, { what: 'An egress rule' });
+const egressFields = object(
+  { ...egressPeers, ...fqdnPeers, toPorts: list(portRule('egress'), { what: 'toPorts' }), icmps, authentication },
+  { what: 'An egress rule' },
+);
 const egressDenyFields = object({ ...egressPeers, toPorts: denyPorts, icmps }, { what: 'An egressDeny rule', notHere: noFqdns });
 
 type IngressPeersRead = NonNullable<ReturnType<typeof ingressDenyFields>>;
@@ -114,7 +126,10 @@ const fields = object(
     ingressDeny: list(ingressDeny, { what: 'ingressDeny' }),
     egress: list(egress, { what: 'egress' }),
     egressDeny: list(egressDeny, { what: 'egressDeny' }),
-    enableDefaultDeny: object({ ingress: boolean('enableDefaultDeny.ingress'), egress: boolean('enableDefaultDeny.egress') }, { what: 'enableDefaultDeny' }),
+    enableDefaultDeny: object(
+      { ingress: boolean('enableDefaultDeny.ingress'), egress: boolean('enableDefaultDeny.egress') },
+      { what: 'enableDefaultDeny' },
+    ),
     log: object({ value: text('log.value', { max: 32 }) }, { what: 'log' }),
     labels: anything,
     description: text('The description'),
@@ -135,21 +150,31 @@ export function ciliumSpec(options: CiliumSchemaOptions): Reader<CiliumSpec> {
   return checked(fields, checkSubject(options), checkSections, checkHostContent, ...(options.legacyRequires ? [] : [checkRequires]));
 }
 
-const checkSubject = ({ clusterwide }: CiliumSchemaOptions) => (spec: CiliumSpec, node: SourceNode, reading: Reading) => {
-  const both = spec.endpointSelector !== undefined && spec.nodeSelector !== undefined;
-  const neither = spec.endpointSelector === undefined && spec.nodeSelector === undefined;
-  if (both) reading.error(node, 'field.exclusive', 'A spec selects endpoints or nodes, not both: write two specs.');
-  if (neither) reading.error(node, 'field.missing', `A spec needs endpointSelector${clusterwide ? ' or nodeSelector' : ''}; {} selects all.`);
-  if (!clusterwide && spec.nodeSelector !== undefined) {
-    reading.error(fieldOrSelf(node, 'nodeSelector'), 'policy.scope', 'Nodes belong to no namespace: use nodeSelector in a CiliumClusterwideNetworkPolicy.');
-  }
-};
+const checkSubject =
+  ({ clusterwide }: CiliumSchemaOptions) =>
+  (spec: CiliumSpec, node: SourceNode, reading: Reading) => {
+    const both = spec.endpointSelector !== undefined && spec.nodeSelector !== undefined;
+    const neither = spec.endpointSelector === undefined && spec.nodeSelector === undefined;
+    if (both) reading.error(node, 'field.exclusive', 'A spec selects endpoints or nodes, not both: write two specs.');
+    if (neither) reading.error(node, 'field.missing', `A spec needs endpointSelector${clusterwide ? ' or nodeSelector' : ''}; {} selects all.`);
+    if (!clusterwide && spec.nodeSelector !== undefined) {
+      reading.error(
+        fieldOrSelf(node, 'nodeSelector'),
+        'policy.scope',
+        'Nodes belong to no namespace: use nodeSelector in a CiliumClusterwideNetworkPolicy.',
+      );
+    }
+  };
 
 const SECTIONS = ['ingress', 'ingressDeny', 'egress', 'egressDeny'] as const;
 
 function checkSections(spec: CiliumSpec, node: SourceNode, reading: Reading): void {
   if (SECTIONS.every((section) => (spec[section] ?? []).length === 0)) {
-    reading.error(node, 'policy.empty', 'A spec needs at least one rule in ingress, ingressDeny, egress or egressDeny; to deny everything write an empty rule, ingress: [{}].');
+    reading.error(
+      node,
+      'policy.empty',
+      'A spec needs at least one rule in ingress, ingressDeny, egress or egressDeny; to deny everything write an empty rule, ingress: [{}].',
+    );
   }
 }
 
@@ -157,7 +182,11 @@ function checkSections(spec: CiliumSpec, node: SourceNode, reading: Reading): vo
 function checkHostContent(spec: CiliumSpec, node: SourceNode, reading: Reading): void {
   if (spec.nodeSelector === undefined) return;
   const refuse = (section: 'ingress' | 'egress', i: number, kind: string) =>
-    reading.error(fieldOrSelf(fieldOrSelf(node, section), i), 'l7.invalid', `${kind} rules do not work on the ${section} of hosts: only DNS rules on egress do.`);
+    reading.error(
+      fieldOrSelf(fieldOrSelf(node, section), i),
+      'l7.invalid',
+      `${kind} rules do not work on the ${section} of hosts: only DNS rules on egress do.`,
+    );
   for (const [i, { toPorts = [] }] of (spec.ingress ?? []).entries()) {
     if (toPorts.some(({ rules }) => (rules?.http?.length ?? 0) > 0)) refuse('ingress', i, 'HTTP');
   }
@@ -174,7 +203,11 @@ function checkRequires(_: CiliumSpec, node: SourceNode, reading: Reading): void 
       for (const field of ['fromRequires', 'toRequires']) {
         const requires = rule.kind === 'map' ? rule.fields.get(field) : undefined;
         if (requires?.kind === 'list' && requires.items.length > 0) {
-          reading.error(requires, 'feature.removed', `${field} was removed in Cilium 1.19: put the requirement into the selectors of every rule, or deny what does not meet it.`);
+          reading.error(
+            requires,
+            'feature.removed',
+            `${field} was removed in Cilium 1.19: put the requirement into the selectors of every rule, or deny what does not meet it.`,
+          );
         }
       }
     }

@@ -47,7 +47,14 @@ function compileRule(rule: RuleSpec, direction: Direction, index: number): RuleD
   }
   const ports: PortMatch[] = rule.protocols === undefined ? [{ kind: 'any' }] : [...rule.protocols];
   const understood = rule.peers.every(({ kind }) => kind !== 'unknown');
-  return { index, section: direction, action: ACTIONS[rule.action], peers: understood ? rule.peers.flatMap(compilePeer) : [], ports: [{ ports }], ...named };
+  return {
+    index,
+    section: direction,
+    action: ACTIONS[rule.action],
+    peers: understood ? rule.peers.flatMap(compilePeer) : [],
+    ports: [{ ports }],
+    ...named,
+  };
 }
 
 function compilePeer(peer: PeerSpec): Peer[] {

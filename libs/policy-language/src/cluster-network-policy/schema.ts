@@ -32,31 +32,60 @@ const subject: Reader<PodsSpec> = refine(object({ namespaces, pods }, { what: 'T
   return podsOf(value);
 });
 
-function podsOf(value: { readonly namespaces: readonly LabelRequirement[] | undefined; readonly pods: { namespaceSelector: readonly LabelRequirement[]; podSelector: readonly LabelRequirement[] } | undefined }): PodsSpec {
+function podsOf(value: {
+  readonly namespaces: readonly LabelRequirement[] | undefined;
+  readonly pods: { namespaceSelector: readonly LabelRequirement[]; podSelector: readonly LabelRequirement[] } | undefined;
+}): PodsSpec {
   return { namespaces: value.namespaces ?? value.pods?.namespaceSelector ?? [], pods: value.pods?.podSelector ?? [] };
 }
 
 function hasExactlyOne(value: object, what: string, choices: string, node: SourceNode, reading: Reading): boolean {
   const set = Object.keys(value).length;
   if (set === 1) return true;
-  reading.error(node, set === 0 ? 'field.missing' : 'field.exclusive', `${what} must have exactly one of ${choices}, not ${set === 0 ? 'none' : `${set} of them`}.`);
+  reading.error(
+    node,
+    set === 0 ? 'field.missing' : 'field.exclusive',
+    `${what} must have exactly one of ${choices}, not ${set === 0 ? 'none' : `${set} of them`}.`,
+  );
   return false;
 }
 
 const domainName: Reader<string> = refine(text('A domain name', { min: 1, max: 253 }), (value, node, reading) => {
   const labels = value.replace(/\.$/, '').replace(/^\*\./, '').split('.');
   const valid = labels.length > 1 && labels.every((label) => /^[a-zA-Z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?$/.test(label));
-  return valid ? value : reading.error(node, 'fqdn.invalid', `${quoted(value)} is no domain name here: write at least two labels such as example.com, or *.example.com for everything below it; * cannot stand inside a label or anywhere else.`);
+  return valid
+    ? value
+    : reading.error(
+        node,
+        'fqdn.invalid',
+        `${quoted(value)} is no domain name here: write at least two labels such as example.com, or *.example.com for everything below it; * cannot stand inside a label or anywhere else.`,
+      );
 });
 
-const ingressPeerFields = object({ namespaces, pods }, { what: 'An ingress peer', notHere: { nodes: 'only egress rules can name nodes.', networks: 'only egress rules can name networks.', domainNames: 'only egress rules can name domains.' } });
+const ingressPeerFields = object(
+  { namespaces, pods },
+  {
+    what: 'An ingress peer',
+    notHere: {
+      nodes: 'only egress rules can name nodes.',
+      networks: 'only egress rules can name networks.',
+      domainNames: 'only egress rules can name domains.',
+    },
+  },
+);
 
 const egressPeerFields = object(
   {
     namespaces,
     pods,
     nodes: labelSelector('nodes selector', kubernetesKey),
-    networks: unique(list(refine(text('A network', { max: 43 }), (_, node, reading) => networkText(node, reading)), { what: 'networks', min: 1, max: MOST }), 'networks'),
+    networks: unique(
+      list(
+        refine(text('A network', { max: 43 }), (_, node, reading) => networkText(node, reading)),
+        { what: 'networks', min: 1, max: MOST },
+      ),
+      'networks',
+    ),
     domainNames: unique(list(domainName, { what: 'domainNames', min: 1, max: MOST }), 'domainNames'),
   },
   { what: 'An egress peer' },
@@ -77,7 +106,11 @@ function unique(reader: Reader<readonly string[]>, what: string): Reader<readonl
 function peer(tolerateUnknown: boolean, fields: Reader<Partial<Read<typeof egressPeerFields>>>, known: ReadonlySet<string>): Reader<PeerSpec> {
   return (node, reading) => {
     if (tolerateUnknown && node.kind === 'map' && ![...node.fields.keys()].some((name) => known.has(name))) {
-      reading.warning(node, 'field.unknown', 'This peer has no field known here: an Accept rule with it matches nothing, a Deny or Pass rule denies everybody (it fails closed).');
+      reading.warning(
+        node,
+        'field.unknown',
+        'This peer has no field known here: an Accept rule with it matches nothing, a Deny or Pass rule denies everybody (it fails closed).',
+      );
       return { kind: 'unknown' };
     }
     const value = fields(node, reading);
@@ -98,19 +131,41 @@ const destinationPort = refine(
     { what: 'A destinationPort' },
   ),
   ({ number, range }, node, reading) => {
-    if (!hasExactlyOne({ ...(number === undefined ? {} : { number }), ...(range === undefined ? {} : { range }) }, 'A destinationPort', 'number or range', node, reading)) return undefined;
+    if (
+      !hasExactlyOne(
+        { ...(number === undefined ? {} : { number }), ...(range === undefined ? {} : { range }) },
+        'A destinationPort',
+        'number or range',
+        node,
+        reading,
+      )
+    )
+      return undefined;
     if (range === undefined) return { first: number ?? 0, last: number ?? 0 };
-    if (range.start >= range.end) return reading.error(fieldOrSelf(node, 'range'), 'port.invalid', `A range must start below its end, not ${range.start}–${range.end}.`);
+    if (range.start >= range.end)
+      return reading.error(fieldOrSelf(node, 'range'), 'port.invalid', `A range must start below its end, not ${range.start}–${range.end}.`);
     return { first: range.start, last: range.end };
   },
 );
 
 function transport(protocol: TransportProtocol): Reader<PortMatch> {
-  return refine(object({ destinationPort }, { what: protocol.toLowerCase(), required: ['destinationPort'] }), ({ destinationPort: ports }) => ({ kind: 'range', protocol, ...ports }));
+  return refine(object({ destinationPort }, { what: protocol.toLowerCase(), required: ['destinationPort'] }), ({ destinationPort: ports }) => ({
+    kind: 'range',
+    protocol,
+    ...ports,
+  }));
 }
 
 const protocolEntry: Reader<PortMatch> = refine(
-  object({ tcp: transport('TCP'), udp: transport('UDP'), sctp: transport('SCTP'), destinationNamedPort: text('destinationNamedPort', { min: 1, max: 63 }) }, { what: 'A protocols entry' }),
+  object(
+    {
+      tcp: transport('TCP'),
+      udp: transport('UDP'),
+      sctp: transport('SCTP'),
+      destinationNamedPort: text('destinationNamedPort', { min: 1, max: 63 }),
+    },
+    { what: 'A protocols entry' },
+  ),
   (value, node, reading) => {
     if (!hasExactlyOne(value, 'A protocols entry', 'tcp, udp, sctp or destinationNamedPort', node, reading)) return undefined;
     const name = value.destinationNamedPort;
@@ -134,10 +189,18 @@ function checkEgressRule(rule: EgressRule, node: SourceNode, reading: Reading): 
   const kinds = new Set(rule.to.map(({ kind }) => kind));
   const named = rule.protocols?.some(({ kind }) => kind === 'named') === true;
   if (named && (kinds.has('networks') || kinds.has('nodes') || kinds.has('domainNames'))) {
-    reading.error(fieldOrSelf(node, 'protocols'), 'peer.combination', 'Networks, nodes and domain names have no named ports: give the port by number, or name the peers by pods.');
+    reading.error(
+      fieldOrSelf(node, 'protocols'),
+      'peer.combination',
+      'Networks, nodes and domain names have no named ports: give the port by number, or name the peers by pods.',
+    );
   }
   if (kinds.has('domainNames') && rule.action !== 'Accept') {
-    reading.error(fieldOrSelf(node, 'to'), 'peer.combination', 'domainNames can only be accepted: an answer of DNS cannot be relied on to deny. Deny networks instead.');
+    reading.error(
+      fieldOrSelf(node, 'to'),
+      'peer.combination',
+      'domainNames can only be accepted: an answer of DNS cannot be relied on to deny. Deny networks instead.',
+    );
   }
 }
 
@@ -145,8 +208,14 @@ function checkEgressRule(rule: EgressRule, node: SourceNode, reading: Reading): 
 export function clusterNetworkPolicySpec(tolerateUnknownPeers: boolean) {
   const ingressPeer = peer(tolerateUnknownPeers, ingressPeerFields, new Set(['namespaces', 'pods']));
   const egressPeer = peer(tolerateUnknownPeers, egressPeerFields, new Set(['namespaces', 'pods', 'nodes', 'networks', 'domainNames']));
-  const ingressRule = object({ ...ruleFields, from: list(ingressPeer, { what: 'from', min: 1, max: MOST }) }, { what: 'An ingress rule', required: ['action', 'from'], notHere: { ports: 'v1alpha2 calls it protocols.' } });
-  const egressFields = object({ ...ruleFields, to: list(egressPeer, { what: 'to', min: 1, max: MOST }) }, { what: 'An egress rule', required: ['action', 'to'], notHere: { ports: 'v1alpha2 calls it protocols.' } });
+  const ingressRule = object(
+    { ...ruleFields, from: list(ingressPeer, { what: 'from', min: 1, max: MOST }) },
+    { what: 'An ingress rule', required: ['action', 'from'], notHere: { ports: 'v1alpha2 calls it protocols.' } },
+  );
+  const egressFields = object(
+    { ...ruleFields, to: list(egressPeer, { what: 'to', min: 1, max: MOST }) },
+    { what: 'An egress rule', required: ['action', 'to'], notHere: { ports: 'v1alpha2 calls it protocols.' } },
+  );
   const egressRule = checked(egressFields, checkEgressRule);
   return object(
     {

@@ -57,7 +57,8 @@ export function labelSelector(what: string, keySource: KeySource): Reader<readon
 function checkOperands(operator: OperatorName, values: readonly string[], at: SourceNode, reading: Reading): void {
   const takesValues = operator === 'In' || operator === 'NotIn';
   if (takesValues && values.length === 0) reading.error(at, 'selector.invalid', `The operator ${operator} needs at least one entry in values.`);
-  if (!takesValues && values.length > 0) reading.error(at, 'selector.invalid', `The operator ${operator} takes no values: it only asks whether the key is there.`);
+  if (!takesValues && values.length > 0)
+    reading.error(at, 'selector.invalid', `The operator ${operator} takes no values: it only asks whether the key is there.`);
 }
 
 function checkedKey(key: string, keySource: KeySource, at: SourceNode, reading: Reading): string {
@@ -68,7 +69,11 @@ function checkedKey(key: string, keySource: KeySource, at: SourceNode, reading: 
 }
 
 function checkValue(key: string, value: string, keySource: KeySource, at: SourceNode, reading: Reading): void {
-  const fault = FOREIGN_SOURCES.has(keySource(key).source) ? (value.length > 256 ? 'it is longer than 256 characters' : undefined) : labelValueFault(value);
+  const fault = FOREIGN_SOURCES.has(keySource(key).source)
+    ? value.length > 256
+      ? 'it is longer than 256 characters'
+      : undefined
+    : labelValueFault(value);
   if (fault !== undefined) reading.error(at, 'selector.invalid', `${quoted(value)} is not a label value: ${fault}.`);
 }
 
@@ -98,7 +103,9 @@ function isLabelText(value: string): boolean {
 /** RFC 1123 subdomain, at most 253 characters. */
 export function dnsSubdomainFault(value: string): string | undefined {
   if (value === '' || value.length > 253) return 'it has 1 to 253 characters';
-  return value.split('.').every(isDnsLabel) ? undefined : 'it consists of lower-case letters, digits, "-" and ".", each part starting and ending with a letter or digit';
+  return value.split('.').every(isDnsLabel)
+    ? undefined
+    : 'it consists of lower-case letters, digits, "-" and ".", each part starting and ending with a letter or digit';
 }
 
 /** RFC 1123 label without the length. */
@@ -107,5 +114,7 @@ function isDnsLabel(part: string): boolean {
 }
 
 export function dnsLabelFault(value: string): string | undefined {
-  return value.length <= 63 && isDnsLabel(value) ? undefined : 'it has 1 to 63 lower-case letters, digits and "-", and starts and ends with a letter or digit';
+  return value.length <= 63 && isDnsLabel(value)
+    ? undefined
+    : 'it has 1 to 63 lower-case letters, digits and "-", and starts and ends with a letter or digit';
 }

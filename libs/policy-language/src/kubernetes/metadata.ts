@@ -37,13 +37,19 @@ const fields = object(
 export function metadata(scope: 'namespaced' | 'cluster', defaultNamespace: string): Reader<Metadata> {
   return refine(fields, (value, node, reading) => {
     const nameFault = dnsSubdomainFault(value.name);
-    if (nameFault !== undefined) return reading.error(fieldOrSelf(node, 'name'), 'value.format', `${quoted(value.name)} cannot be a policy's name: ${nameFault}.`);
+    if (nameFault !== undefined)
+      return reading.error(fieldOrSelf(node, 'name'), 'value.format', `${quoted(value.name)} cannot be a policy's name: ${nameFault}.`);
     const given = value.namespace === '' ? undefined : value.namespace;
     if (scope === 'cluster' && given !== undefined) {
-      return reading.error(fieldOrSelf(node, 'namespace'), 'policy.scope', 'This kind applies to the whole cluster and has no namespace: remove metadata.namespace.');
+      return reading.error(
+        fieldOrSelf(node, 'namespace'),
+        'policy.scope',
+        'This kind applies to the whole cluster and has no namespace: remove metadata.namespace.',
+      );
     }
     const namespaceFault = given === undefined ? undefined : dnsLabelFault(given);
-    if (namespaceFault !== undefined) return reading.error(fieldOrSelf(node, 'namespace'), 'value.format', `${quoted(given ?? '')} cannot be a namespace: ${namespaceFault}.`);
+    if (namespaceFault !== undefined)
+      return reading.error(fieldOrSelf(node, 'namespace'), 'value.format', `${quoted(given ?? '')} cannot be a namespace: ${namespaceFault}.`);
     return {
       name: value.name,
       namespace: scope === 'cluster' ? undefined : (given ?? defaultNamespace),

@@ -31,11 +31,23 @@ function directionsOf(spec: Spec): Direction[] {
 }
 
 function ingressRules(namespace: string, spec: Spec): RuleDraft[] {
-  return (spec.ingress ?? []).map(({ from, ports }, index) => ({ index, section: 'ingress', action: 'allow', peers: peersOf(namespace, from), ports: clausesOf(ports) }));
+  return (spec.ingress ?? []).map(({ from, ports }, index) => ({
+    index,
+    section: 'ingress',
+    action: 'allow',
+    peers: peersOf(namespace, from),
+    ports: clausesOf(ports),
+  }));
 }
 
 function egressRules(namespace: string, spec: Spec): RuleDraft[] {
-  return (spec.egress ?? []).map(({ to, ports }, index) => ({ index, section: 'egress', action: 'allow', peers: peersOf(namespace, to), ports: clausesOf(ports) }));
+  return (spec.egress ?? []).map(({ to, ports }, index) => ({
+    index,
+    section: 'egress',
+    action: 'allow',
+    peers: peersOf(namespace, to),
+    ports: clausesOf(ports),
+  }));
 }
 
 /** Rule 13: missing and empty lists both mean anybody. */

@@ -16,7 +16,11 @@ export interface PortSpec {
 
 export type PeerSpec =
   | { readonly kind: 'block'; readonly cidr: string; readonly except: readonly string[] }
-  | { readonly kind: 'selectors'; readonly pods: readonly LabelRequirement[] | undefined; readonly namespaces: readonly LabelRequirement[] | undefined };
+  | {
+      readonly kind: 'selectors';
+      readonly pods: readonly LabelRequirement[] | undefined;
+      readonly namespaces: readonly LabelRequirement[] | undefined;
+    };
 
 /** An IANA service name in lower case (RFC 6335), or a port number. */
 const portNumberOrName: Reader<number | string> = (node, reading) => {
@@ -24,7 +28,13 @@ const portNumberOrName: Reader<number | string> = (node, reading) => {
   const name = text('A port')(node, reading);
   if (name === undefined) return undefined;
   const valid = name.length <= 15 && /^[a-z0-9-]+$/.test(name) && /[a-z]/.test(name) && !/--|^-|-$/.test(name);
-  return valid ? name : reading.error(node, 'port.invalid', `${quoted(name)} is no port name: it has at most 15 characters a–z, 0–9 and single "-" inside, one of them a letter. A number is written without quotes.`);
+  return valid
+    ? name
+    : reading.error(
+        node,
+        'port.invalid',
+        `${quoted(name)} is no port name: it has at most 15 characters a–z, 0–9 and single "-" inside, one of them a letter. A number is written without quotes.`,
+      );
 };
 
 const port: Reader<PortSpec> = refine(
@@ -34,7 +44,11 @@ const port: Reader<PortSpec> = refine(
   ),
   ({ protocol = 'TCP', port, endPort }, node, reading) => {
     if (endPort !== undefined && typeof port !== 'number') {
-      return reading.error(fieldOrSelf(node, 'endPort'), 'port.invalid', 'endPort needs a port number to start from: it cannot stand alone or follow a port name.');
+      return reading.error(
+        fieldOrSelf(node, 'endPort'),
+        'port.invalid',
+        'endPort needs a port number to start from: it cannot stand alone or follow a port name.',
+      );
     }
     if (endPort !== undefined && typeof port === 'number' && endPort < port) {
       return reading.error(fieldOrSelf(node, 'endPort'), 'port.invalid', `The range ends at ${endPort}, before it starts at ${port}: swap them.`);
@@ -46,7 +60,11 @@ const port: Reader<PortSpec> = refine(
 const ipBlockFields = object({ cidr, except: list(cidr, { what: 'except' }) }, { what: 'An ipBlock', required: ['cidr'] });
 const ipBlock = checked(ipBlockFields, checkIpBlock);
 
-function checkIpBlock(block: { readonly cidr: IpPrefix; readonly except: readonly IpPrefix[] | undefined }, node: SourceNode, reading: Reading): void {
+function checkIpBlock(
+  block: { readonly cidr: IpPrefix; readonly except: readonly IpPrefix[] | undefined },
+  node: SourceNode,
+  reading: Reading,
+): void {
   const holes = fieldOrSelf(node, 'except');
   checkExceptions(block.cidr, block.except ?? [], true, holes.kind === 'list' ? holes.items : [], reading);
 }
@@ -62,7 +80,11 @@ const peer: Reader<PeerSpec> = refine(
     }
     if (block !== undefined) return { kind: 'block', cidr: formatPrefix(block.cidr), except: (block.except ?? []).map(formatPrefix) };
     if (pods === undefined && namespaces === undefined) {
-      return reading.error(node, 'field.missing', 'A peer needs podSelector, namespaceSelector or ipBlock. To allow everybody, leave out the whole from or to list.');
+      return reading.error(
+        node,
+        'field.missing',
+        'A peer needs podSelector, namespaceSelector or ipBlock. To allow everybody, leave out the whole from or to list.',
+      );
     }
     return { kind: 'selectors', pods, namespaces };
   },
@@ -83,4 +105,3 @@ export const networkPolicySpec = object(
   },
   { what: 'The spec of a NetworkPolicy' },
 );
-

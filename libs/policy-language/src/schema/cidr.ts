@@ -26,6 +26,10 @@ export function checkExceptions(outer: IpPrefix, except: readonly IpPrefix[], st
   for (const [i, hole] of except.entries()) {
     const node = nodes[i];
     if (node === undefined || (prefixCovers(outer, hole) && (!strict || hole.length > outer.length))) continue;
-    reading.error(node, 'cidr.except', `The exception ${formatPrefix(hole)} is no ${strict ? 'smaller ' : ''}part of ${formatPrefix(outer)}: an exception only takes away from its own CIDR.`);
+    reading.error(
+      node,
+      'cidr.except',
+      `The exception ${formatPrefix(hole)} is no ${strict ? 'smaller ' : ''}part of ${formatPrefix(outer)}: an exception only takes away from its own CIDR.`,
+    );
   }
 }

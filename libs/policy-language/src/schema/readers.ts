@@ -9,7 +9,9 @@ export type Read<R> = R extends Reader<infer T> ? T : never;
 type Shape = Readonly<Record<string, Reader<unknown>>>;
 
 /** Fields that are absent or null are undefined, except the required ones. */
-export type ObjectOf<S extends Shape, R extends keyof S> = { readonly [K in R]: Read<S[K]> } & { readonly [K in Exclude<keyof S, R>]: Read<S[K]> | undefined };
+export type ObjectOf<S extends Shape, R extends keyof S> = { readonly [K in R]: Read<S[K]> } & {
+  readonly [K in Exclude<keyof S, R>]: Read<S[K]> | undefined;
+};
 
 interface ObjectOptions<S extends Shape, R extends keyof S> {
   /** What the object is, for messages: "an ingress rule". */
@@ -79,8 +81,10 @@ export function list<T>(item: Reader<T>, options: ListOptions): Reader<readonly 
   const { min = 0, max = 10_000 } = options;
   return (node, reading) => {
     if (node.kind !== 'list') return wrongType(node, reading, `${options.what} must be a list`);
-    if (node.items.length < min) return reading.error(node, 'list.length', `${options.what} must have at least ${min} ${min === 1 ? 'entry' : 'entries'}.`);
-    if (node.items.length > max) return reading.error(node, 'list.length', `${options.what} has ${node.items.length} entries, at most ${max} are allowed: split it.`);
+    if (node.items.length < min)
+      return reading.error(node, 'list.length', `${options.what} must have at least ${min} ${min === 1 ? 'entry' : 'entries'}.`);
+    if (node.items.length > max)
+      return reading.error(node, 'list.length', `${options.what} has ${node.items.length} entries, at most ${max} are allowed: split it.`);
     const values: T[] = [];
     for (const entry of node.items) {
       const value = item(entry, reading);
@@ -121,7 +125,8 @@ export function integer(what: string, min: number, max: number): Reader<number> 
     if (!Number.isInteger(node.value) || !/^(0|-?[1-9]\d*)$/.test(node.text)) {
       return reading.error(node, 'value.format', `${what} must be a whole number in plain decimal digits, not ${quoted(node.text)}.`);
     }
-    if (node.value < min || node.value > max) return reading.error(node, 'value.range', `${what} must be between ${min} and ${max}, not ${node.value}.`);
+    if (node.value < min || node.value > max)
+      return reading.error(node, 'value.range', `${what} must be between ${min} and ${max}, not ${node.value}.`);
     return node.value;
   };
 }

@@ -35,18 +35,28 @@ export function readYaml(text: string, limits: InputLimits): SourceText {
     return { documents: [], problems, place };
   };
   if (text.length > limits.maxCharacters) {
-    return refuse('input.too-large', `The input has ${text.length} characters, at most ${limits.maxCharacters} are read: send the policies in several parts.`);
+    return refuse(
+      'input.too-large',
+      `The input has ${text.length} characters, at most ${limits.maxCharacters} are read: send the policies in several parts.`,
+    );
   }
   const refused = refusedUnread(text, limits);
-  if (refused === 'deep') return refuse('input.too-deep', `The input opens too many lists or maps inside each other: policies nest at most ${limits.maxDepth} levels.`);
-  if (refused === 'many') return refuse('input.too-large', `The input has more than ${limits.maxValues} lines and list entries: send the policies in several parts.`);
+  if (refused === 'deep')
+    return refuse('input.too-deep', `The input opens too many lists or maps inside each other: policies nest at most ${limits.maxDepth} levels.`);
+  if (refused === 'many')
+    return refuse('input.too-large', `The input has more than ${limits.maxValues} lines and list entries: send the policies in several parts.`);
 
   let number = -1;
   try {
     for (const document of composeAll(text, lines)) {
       number++;
       if (number >= limits.maxDocuments) {
-        report(number, document.range[0], 'input.too-many-documents', `The input has more than ${limits.maxDocuments} documents: send them in several parts.`);
+        report(
+          number,
+          document.range[0],
+          'input.too-many-documents',
+          `The input has more than ${limits.maxDocuments} documents: send them in several parts.`,
+        );
         break;
       }
       const fault = document.errors[0] ?? document.warnings[0];
@@ -72,7 +82,16 @@ export function readYaml(text: string, limits: InputLimits): SourceText {
 
 function composeAll(text: string, lines: LineCounter): Iterable<Document.Parsed> {
   // Keys are compared by `Expansion`: the library's own check takes quadratic time.
-  const composer = new Composer({ schema: 'core', version: '1.2', strict: true, uniqueKeys: false, stringKeys: true, merge: false, logLevel: 'silent', prettyErrors: false });
+  const composer = new Composer({
+    schema: 'core',
+    version: '1.2',
+    strict: true,
+    uniqueKeys: false,
+    stringKeys: true,
+    merge: false,
+    logLevel: 'silent',
+    prettyErrors: false,
+  });
   return composer.compose(new Parser(lines.addNewLine).parse(text), false, text.length);
 }
 
@@ -101,7 +120,11 @@ class Expansion {
   expand(node: Node, parent: SourceMap | SourceList | undefined, key: string | number, depth: number): SourceNode {
     const offset = node.range?.[0] ?? 0;
     if (++this.values > this.limits.maxValues) {
-      throw new ExpansionFault(node, 'input.too-large', `The document holds more than ${this.limits.maxValues} values once its aliases are expanded: split it.`);
+      throw new ExpansionFault(
+        node,
+        'input.too-large',
+        `The document holds more than ${this.limits.maxValues} values once its aliases are expanded: split it.`,
+      );
     }
     if (depth > this.limits.maxDepth) {
       throw new ExpansionFault(node, 'input.too-deep', `The document nests more than ${this.limits.maxDepth} levels; no policy needs that.`);
@@ -122,7 +145,13 @@ class Expansion {
     return result;
   }
 
-  private expandMap(pairs: readonly Pair<unknown, unknown>[], offset: number, parent: SourceMap | SourceList | undefined, key: string | number, depth: number): SourceMap {
+  private expandMap(
+    pairs: readonly Pair<unknown, unknown>[],
+    offset: number,
+    parent: SourceMap | SourceList | undefined,
+    key: string | number,
+    depth: number,
+  ): SourceMap {
     const map: SourceMap = { kind: 'map', fields: new Map(), offset, parent, key };
     for (const pair of pairs) {
       const name = pair.key;
@@ -142,7 +171,13 @@ class Expansion {
     return map;
   }
 
-  private expandList(items: readonly unknown[], offset: number, parent: SourceMap | SourceList | undefined, key: string | number, depth: number): SourceList {
+  private expandList(
+    items: readonly unknown[],
+    offset: number,
+    parent: SourceMap | SourceList | undefined,
+    key: string | number,
+    depth: number,
+  ): SourceList {
     const list: SourceList = { kind: 'list', items: [], offset, parent, key };
     for (const [i, item] of items.entries()) list.items.push(this.expand(item as Node, list, i, depth + 1));
     return list;

@@ -34,7 +34,10 @@ export function pointerOf(node: SourceNode): string {
   for (let at: SourceNode | undefined = node; at?.parent !== undefined; at = at.parent) {
     parts.push(String(at.key).replaceAll('~', '~0').replaceAll('/', '~1'));
   }
-  return parts.reverse().map((part) => `/${part}`).join('');
+  return parts
+    .reverse()
+    .map((part) => `/${part}`)
+    .join('');
 }
 
 /** Null and absent are the same to Kubernetes: a field set to null was not set. */

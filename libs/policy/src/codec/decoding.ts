@@ -6,12 +6,18 @@ import { DomainError } from '@palisade/errors';
 export type Decode<T> = (value: unknown, pointer: string) => T;
 
 export function refuse(pointer: string, demand: string): never {
-  throw new DomainError('request.invalid', `The policy IR is damaged at ${pointer === '' ? 'its root' : pointer}: ${demand}. Compile the policies again.`, { pointer });
+  throw new DomainError(
+    'request.invalid',
+    `The policy IR is damaged at ${pointer === '' ? 'its root' : pointer}: ${demand}. Compile the policies again.`,
+    { pointer },
+  );
 }
 
 type Fields = Readonly<Record<string, Decode<unknown>>>;
 type Decoded<F extends Fields> = { readonly [K in keyof F]: F[K] extends Decode<infer T> ? T : never };
-type Present<T> = { readonly [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & { readonly [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined> };
+type Present<T> = { readonly [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  readonly [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
 
 /** An object with exactly these fields, in this order; fields that decode to undefined are left out. */
 export function record<F extends Fields>(fields: F): Decode<Present<Decoded<F>>> {
@@ -42,13 +48,16 @@ export function optional<T>(decode: Decode<T>): Decode<T | undefined> {
   return (value, pointer) => (value === undefined ? undefined : decode(value, pointer));
 }
 
-export const text: Decode<string> = (value, pointer) => (typeof value === 'string' && value.length <= 65_536 ? value : refuse(pointer, 'text is needed'));
+export const text: Decode<string> = (value, pointer) =>
+  typeof value === 'string' && value.length <= 65_536 ? value : refuse(pointer, 'text is needed');
 
 export const flag: Decode<boolean> = (value, pointer) => (typeof value === 'boolean' ? value : refuse(pointer, 'true or false is needed'));
 
 export function integer(min: number, max: number): Decode<number> {
   return (value, pointer) =>
-    typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max ? value : refuse(pointer, `an integer from ${min} to ${max} is needed`);
+    typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
+      ? value
+      : refuse(pointer, `an integer from ${min} to ${max} is needed`);
 }
 
 export function word<const W extends string | number>(...words: readonly W[]): Decode<W> {
@@ -59,7 +68,8 @@ export function word<const W extends string | number>(...words: readonly W[]): D
 export function variant<V extends Readonly<Record<string, Decode<unknown>>>>(variants: V): Decode<V[keyof V] extends Decode<infer T> ? T : never> {
   return (value, pointer) => {
     const kind: unknown = typeof value === 'object' && value !== null && Object.hasOwn(value, 'kind') ? Reflect.get(value, 'kind') : undefined;
-    if (typeof kind !== 'string' || !Object.hasOwn(variants, kind)) return refuse(`${pointer}/kind`, `one of ${Object.keys(variants).join(', ')} is needed`);
+    if (typeof kind !== 'string' || !Object.hasOwn(variants, kind))
+      return refuse(`${pointer}/kind`, `one of ${Object.keys(variants).join(', ')} is needed`);
     return variants[kind]?.(value, pointer) as V[keyof V] extends Decode<infer T> ? T : never;
   };
 }

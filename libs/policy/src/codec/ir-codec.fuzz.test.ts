@@ -29,7 +29,11 @@ const document: PolicyDocument = {
           index: 0,
           section: 'ingress',
           action: 'allow',
-          peers: [{ kind: 'endpoints', selector }, { kind: 'cidr', cidr: '10.0.0.0/8', except: [], matchesPods: false }, { kind: 'fqdn', name: { kind: 'pattern', value: '*.example' } }],
+          peers: [
+            { kind: 'endpoints', selector },
+            { kind: 'cidr', cidr: '10.0.0.0/8', except: [], matchesPods: false },
+            { kind: 'fqdn', name: { kind: 'pattern', value: '*.example' } },
+          ],
           ports: [{ ports: [{ kind: 'range', protocol: 'TCP', first: 1, last: 2 }], l7: { kind: 'http', mode: 'hard', rules: [{ path: '/a' }] } }],
         },
       ],
@@ -52,7 +56,11 @@ function replacedAt(value: unknown, [key, ...rest]: readonly (string | number)[]
 
 test('a damaged IR is refused with a pointer or read to something that reads back the same', () => {
   const set = createPolicySet([document]);
-  const replacement = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom('__proto__', 'any', '10.0.0.0/33', '(', -1, 2 ** 33, null), fc.constant(JSON.parse('{"__proto__":{"polluted":1},"kind":"any"}')));
+  const replacement = fc.oneof(
+    fc.jsonValue({ maxDepth: 2 }),
+    fc.constantFrom('__proto__', 'any', '10.0.0.0/33', '(', -1, 2 ** 33, null),
+    fc.constant(JSON.parse('{"__proto__":{"polluted":1},"kind":"any"}')),
+  );
   let refused = 0;
   fc.assert(
     fc.property(fc.constantFrom(...paths(set)), replacement, (path, value) => {

@@ -32,7 +32,21 @@ const selector: Decode<LabelSelector> = record({
 
 const fqdn: Decode<FqdnSelector> = record({ kind: word('name', 'pattern'), value: text });
 
-const entity = word('all', 'world', 'world-ipv4', 'world-ipv6', 'cluster', 'host', 'remote-node', 'kube-apiserver', 'health', 'init', 'unmanaged', 'ingress', 'none');
+const entity = word(
+  'all',
+  'world',
+  'world-ipv4',
+  'world-ipv6',
+  'cluster',
+  'host',
+  'remote-node',
+  'kube-apiserver',
+  'health',
+  'init',
+  'unmanaged',
+  'ingress',
+  'none',
+);
 
 const peer: Decode<Peer> = variant({
   any: record({ kind: word('any') }),

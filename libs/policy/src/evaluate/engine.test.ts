@@ -46,7 +46,13 @@ interface RuleParts {
   readonly ports?: readonly PortMatch[];
 }
 
-function policy(name: string, app: string, rules: readonly RuleParts[], block: Partial<PolicyBlock> = {}, mode: PolicyMode = 'enforce'): PolicyDocument {
+function policy(
+  name: string,
+  app: string,
+  rules: readonly RuleParts[],
+  block: Partial<PolicyBlock> = {},
+  mode: PolicyMode = 'enforce',
+): PolicyDocument {
   const requirements = [
     { key: 'k8s:io.kubernetes.pod.namespace', operator: 'in' as const, values: ['shop'] },
     { key: 'k8s:app', operator: 'in' as const, values: [app] },
@@ -66,24 +72,42 @@ function policy(name: string, app: string, rules: readonly RuleParts[], block: P
         direction: 'ingress',
         subject: { kind: 'endpoints', selector: { requirements, localCluster: false } },
         isolates: true,
-        rules: rules.map(({ action = 'allow', peers = [{ kind: 'any' }], ports = [{ kind: 'any' }] }, index) => ({ id: index + 1, index, section: 'ingress', action, peers, ports: [{ ports }] })),
+        rules: rules.map(({ action = 'allow', peers = [{ kind: 'any' }], ports = [{ kind: 'any' }] }, index) => ({
+          id: index + 1,
+          index,
+          section: 'ingress',
+          action,
+          peers,
+          ports: [{ ports }],
+        })),
         ...block,
       },
     ],
   };
 }
 
-const app = (value: string): Peer => ({ kind: 'endpoints', selector: { requirements: [{ key: 'k8s:app', operator: 'in', values: [value] }], localCluster: true } });
+const app = (value: string): Peer => ({
+  kind: 'endpoints',
+  selector: { requirements: [{ key: 'k8s:app', operator: 'in', values: [value] }], localCluster: true },
+});
 const tcp = (source: FlowEnd, destination: FlowEnd, port = 80): FlowQuery => ({ source, destination, protocol: 'TCP', port });
 const web: FlowEnd = { workload: 'shop/web' };
 const api: FlowEnd = { workload: 'shop/api' };
-const judge = (policies: readonly PolicyDocument[], flow: FlowQuery, over: Partial<ClusterFacts> = {}) => evaluate(createPolicySet(policies), { ...facts, ...over }, flow);
+const judge = (policies: readonly PolicyDocument[], flow: FlowQuery, over: Partial<ClusterFacts> = {}) =>
+  evaluate(createPolicySet(policies), { ...facts, ...over }, flow);
 
 describe('who is at an address', () => {
   test('a workload, when it holds the address in that network', () => {
     const policies = [policy('p', 'api', [{ peers: [app('web')] }])];
-    expect(judge(policies, tcp({ address: '10.0.0.1' }, { address: '10.0.0.2' })).ingress).toMatchObject({ verdict: 'allow', reason: 'rule', ruleId: 1 });
-    expect(judge(policies, tcp({ address: '10.0.0.1' }, { address: '10.0.0.2', network: 'blue' })).ingress).toMatchObject({ verdict: 'allow', reason: 'default-allow' });
+    expect(judge(policies, tcp({ address: '10.0.0.1' }, { address: '10.0.0.2' })).ingress).toMatchObject({
+      verdict: 'allow',
+      reason: 'rule',
+      ruleId: 1,
+    });
+    expect(judge(policies, tcp({ address: '10.0.0.1' }, { address: '10.0.0.2', network: 'blue' })).ingress).toMatchObject({
+      verdict: 'allow',
+      reason: 'default-allow',
+    });
   });
 
   test('the API server, on a node or outside, when its address is known', () => {
@@ -95,7 +119,9 @@ describe('who is at an address', () => {
 
   test('a pod that nobody manages is not the world', () => {
     expect(judge([policy('p', 'api', [{ peers: [{ kind: 'entity', entity: 'world' }] }])], tcp({ address: '10.0.7.7' }, api)).verdict).toBe('deny');
-    expect(judge([policy('p', 'api', [{ peers: [{ kind: 'entity', entity: 'unmanaged' }] }])], tcp({ address: '10.0.7.7' }, api)).verdict).toBe('allow');
+    expect(judge([policy('p', 'api', [{ peers: [{ kind: 'entity', entity: 'unmanaged' }] }])], tcp({ address: '10.0.7.7' }, api)).verdict).toBe(
+      'allow',
+    );
   });
 
   test('unknown names are errors, not the world', () => {
@@ -133,7 +159,10 @@ describe('modes of policies', () => {
 
   test('enforce drops, observe reports what it would drop, shadow changes nothing', () => {
     expect(judge([denying('enforce')], tcp(web, api)).verdict).toBe('deny');
-    expect(judge([denying('observe')], tcp(web, api))).toMatchObject({ verdict: 'audit', ingress: { verdict: 'audit', reason: 'default-deny', connection: 'audit' } });
+    expect(judge([denying('observe')], tcp(web, api))).toMatchObject({
+      verdict: 'audit',
+      ingress: { verdict: 'audit', reason: 'default-deny', connection: 'audit' },
+    });
     expect(judge([denying('shadow')], tcp(web, api))).toMatchObject({ verdict: 'allow', ingress: { reason: 'default-allow' } });
   });
 
@@ -150,7 +179,10 @@ describe('modes of policies', () => {
 
 describe('settings of the cluster', () => {
   test('enforcement always isolates without policies, never enforces nothing', () => {
-    expect(judge([], tcp(web, api), { settings: { enforcement: 'always' } }).ingress).toMatchObject({ verdict: 'deny', reason: 'isolated-without-policy' });
+    expect(judge([], tcp(web, api), { settings: { enforcement: 'always' } }).ingress).toMatchObject({
+      verdict: 'deny',
+      reason: 'isolated-without-policy',
+    });
     expect(judge([policy('p', 'api', [])], tcp(web, api), { settings: { enforcement: 'never' } }).verdict).toBe('allow');
   });
 
@@ -176,7 +208,10 @@ describe('own addresses', () => {
 
 describe('asking twice', () => {
   test('gives the same answer from the memo', () => {
-    const engine = new PolicyEngine(createPolicySet([policy('p', 'api', [{ peers: [app('web')], ports: [{ kind: 'range', protocol: 'TCP', first: 80, last: 80 }] }])]), facts);
+    const engine = new PolicyEngine(
+      createPolicySet([policy('p', 'api', [{ peers: [app('web')], ports: [{ kind: 'range', protocol: 'TCP', first: 80, last: 80 }] }])]),
+      facts,
+    );
     const first = [80, 81].map((port) => engine.verdict(tcp(web, api, port)));
     expect([80, 81].map((port) => engine.verdict(tcp(web, api, port)))).toEqual(first);
     expect(first.map(({ verdict }) => verdict)).toEqual(['allow', 'deny']);

@@ -30,10 +30,18 @@ export class PeerCompiler {
       case 'cidr':
         return compileCidrs([peer.cidr], peer.except, peer.matchesPods);
       case 'cidr-group':
-        return compileCidrs(this.groupCidrs((group) => group.name === peer.name), peer.except, false);
+        return compileCidrs(
+          this.groupCidrs((group) => group.name === peer.name),
+          peer.except,
+          false,
+        );
       case 'cidr-group-selector': {
         const test = compileRequirements(peer.selector);
-        return compileCidrs(this.groupCidrs((group) => test(new LabelView(group.labels))), peer.except, false);
+        return compileCidrs(
+          this.groupCidrs((group) => test(new LabelView(group.labels))),
+          peer.except,
+          false,
+        );
       }
       case 'fqdn': {
         const test = compileFqdnSelector(peer.name);

@@ -33,7 +33,15 @@ const port = (first: number): PortMatch => ({ kind: 'range', protocol: 'TCP', fi
 
 function rule(index: number, peers: readonly Peer[], ports: readonly PortMatch[], extra: { l7?: L7Clause; log?: string } = {}): PolicyRule {
   const { l7, log } = extra;
-  return { id: index + 1, index, section: 'ingress', action: 'allow', peers, ports: [{ ports, ...(l7 === undefined ? {} : { l7 }) }], ...(log === undefined ? {} : { log }) };
+  return {
+    id: index + 1,
+    index,
+    section: 'ingress',
+    action: 'allow',
+    peers,
+    ports: [{ ports, ...(l7 === undefined ? {} : { l7 }) }],
+    ...(log === undefined ? {} : { log }),
+  };
 }
 
 function explained(rules: readonly PolicyRule[], flow: Partial<FlowQuery> = {}) {
@@ -44,15 +52,35 @@ function explained(rules: readonly PolicyRule[], flow: Partial<FlowQuery> = {}) 
     name: 'api',
     revision: 4,
     mode: 'enforce',
-    blocks: [{ spec: 0, tier: 'normal', priority: 0, direction: 'ingress', subject: { kind: 'endpoints', selector: { requirements: [{ key: 'k8s:app', operator: 'in', values: ['api'] }], localCluster: false } }, isolates: true, rules }],
+    blocks: [
+      {
+        spec: 0,
+        tier: 'normal',
+        priority: 0,
+        direction: 'ingress',
+        subject: { kind: 'endpoints', selector: { requirements: [{ key: 'k8s:app', operator: 'in', values: ['api'] }], localCluster: false } },
+        isolates: true,
+        rules,
+      },
+    ],
   };
-  return explain(new PolicyEngine(createPolicySet([policy]), facts), { source: { workload: 'web' }, destination: { workload: 'api' }, protocol: 'TCP', port: 80, ...flow });
+  return explain(new PolicyEngine(createPolicySet([policy]), facts), {
+    source: { workload: 'web' },
+    destination: { workload: 'api' },
+    protocol: 'TCP',
+    port: 80,
+    ...flow,
+  });
 }
 
 describe('explaining an allowed flow', () => {
   test('names the rule, and says that nothing restricts the other end', () => {
     const explanation = explained([rule(0, [], []), rule(1, [selecting(['app', 'web'])], [port(80)], { log: 'checkout' })]);
-    expect(explanation.ingress).toMatchObject({ verdict: 'allow', because: 'CiliumNetworkPolicy shop/api (revision 4, rule 1) allows it.', log: 'checkout' });
+    expect(explanation.ingress).toMatchObject({
+      verdict: 'allow',
+      because: 'CiliumNetworkPolicy shop/api (revision 4, rule 1) allows it.',
+      log: 'checkout',
+    });
     expect(explanation.egress.because).toBe('Nothing restricts shop/web for egress to shop/api.');
     expect(explanation.summary).toBe('shop/web to shop/api, TCP port 80, is allowed.');
   });
@@ -60,12 +88,20 @@ describe('explaining an allowed flow', () => {
 
 describe('explaining a default deny', () => {
   test('prefers the rule whose peer matches and whose port does not', () => {
-    const { nearest } = explained([rule(0, [selecting(['app', 'db'])], [port(80)]), rule(1, [selecting(['app', 'web'])], [port(8080), port(8443)])]).ingress;
-    expect(nearest).toEqual({ rule: expect.objectContaining({ name: 'api', index: 1 }), because: 'it is about TCP 8080 or TCP 8443, not TCP port 80' });
+    const { nearest } = explained([
+      rule(0, [selecting(['app', 'db'])], [port(80)]),
+      rule(1, [selecting(['app', 'web'])], [port(8080), port(8443)]),
+    ]).ingress;
+    expect(nearest).toEqual({
+      rule: expect.objectContaining({ name: 'api', index: 1 }),
+      because: 'it is about TCP 8080 or TCP 8443, not TCP port 80',
+    });
   });
 
   test('names the labels that the peer lacks, of the selector that misses fewest', () => {
-    const { nearest } = explained([rule(0, [selecting(['app', 'x'], ['tier', 'y']), selecting(['app', 'web'], ['tier', 'back'])], [port(80)])]).ingress;
+    const { nearest } = explained([
+      rule(0, [selecting(['app', 'x'], ['tier', 'y']), selecting(['app', 'web'], ['tier', 'back'])], [port(80)]),
+    ]).ingress;
     expect(nearest?.because).toBe('shop/web lacks tier=back');
   });
 
@@ -81,14 +117,18 @@ describe('explaining a default deny', () => {
   });
 
   test('lists outside peers by what was expected instead', () => {
-    const { nearest } = explained([rule(0, [{ kind: 'cidr', cidr: '10.0.0.0/8', except: ['10.1.0.0/16'], matchesPods: false }], [port(80)])], { source: { address: '8.8.8.8', names: ['dns.example'] } }).ingress;
+    const { nearest } = explained([rule(0, [{ kind: 'cidr', cidr: '10.0.0.0/8', except: ['10.1.0.0/16'], matchesPods: false }], [port(80)])], {
+      source: { address: '8.8.8.8', names: ['dns.example'] },
+    }).ingress;
     expect(nearest?.because).toBe('outside 8.8.8.8 (dns.example) is not among 10.0.0.0/8 except 10.1.0.0/16 outside the cluster');
   });
 });
 
 describe('explaining a refused request', () => {
   test('says that the connection passes and the content does not', () => {
-    const { ingress } = explained([rule(0, [{ kind: 'any' }], [port(80)], { l7: { kind: 'http', mode: 'hard', rules: [{ path: '/ok' }] } })], { http: { method: 'GET', path: '/no', host: 'shop' } });
+    const { ingress } = explained([rule(0, [{ kind: 'any' }], [port(80)], { l7: { kind: 'http', mode: 'hard', rules: [{ path: '/ok' }] } })], {
+      http: { method: 'GET', path: '/no', host: 'shop' },
+    });
     expect(ingress).toMatchObject({ verdict: 'deny', connection: 'l7', reason: 'l7-denied' });
     expect(ingress.because).toContain('The connection is allowed, but the request matches no content rule');
   });

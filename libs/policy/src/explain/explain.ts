@@ -93,9 +93,13 @@ export function renderExplanation({ summary, egress, ingress }: Explanation): st
 }
 
 function renderDirection(direction: Direction, explained: DirectionExplanation): string[] {
-  const lines = [`  ${direction} at ${explained.subject}: ${explained.verdict}${explained.connection === 'l7' ? ' (content is inspected)' : ''}`, `    ${explained.because}`];
+  const lines = [
+    `  ${direction} at ${explained.subject}: ${explained.verdict}${explained.connection === 'l7' ? ' (content is inspected)' : ''}`,
+    `    ${explained.because}`,
+  ];
   if (explained.selectedBy.length > 0) lines.push(`    Selected by: ${listed(explained.selectedBy.map(describeReference), '; ')}`);
-  if (explained.nearest !== undefined) lines.push(`    Nearest rule: ${describeReference(explained.nearest.rule)} did not match because ${explained.nearest.because}.`);
+  if (explained.nearest !== undefined)
+    lines.push(`    Nearest rule: ${describeReference(explained.nearest.rule)} did not match because ${explained.nearest.because}.`);
   if (explained.log !== undefined) lines.push(`    Log: ${explained.log}`);
   return lines;
 }
