@@ -9,6 +9,7 @@ import { ClustersModule } from './clusters/clusters.module.ts';
 import type { ApiConfig } from './config.ts';
 import { DatabaseModule } from './database/database.module.ts';
 import { FlowsModule } from './flows/flows.module.ts';
+import { HubbleModule } from './hubble/hubble.module.ts';
 import { IdempotencyModule } from './idempotency/idempotency.module.ts';
 import { PagingModule } from './paging/paging.module.ts';
 import { PoliciesModule } from './policies/policies.module.ts';
@@ -19,7 +20,7 @@ import { RolloutsModule } from './rollouts/rollouts.module.ts';
 import { VerdictsModule } from './verdicts/verdicts.module.ts';
 
 /** One module a feature, in a folder of its own. A new feature is listed here and nowhere else. */
-const FEATURES = [ClustersModule, EnrollmentTokensModule, NodesModule, BundlesModule, RolloutsModule, PoliciesModule, VerdictsModule, AuditEventsModule, ApiTokensModule, FlowsModule];
+const FEATURES = [ClustersModule, EnrollmentTokensModule, NodesModule, BundlesModule, RolloutsModule, PoliciesModule, VerdictsModule, AuditEventsModule, ApiTokensModule, FlowsModule, HubbleModule];
 
 export interface ApplicationParts {
   readonly config: ApiConfig;

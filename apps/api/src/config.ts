@@ -14,6 +14,10 @@ export const configSchema = z.object({
    * derived from DATABASE_URL.
    */
   PALISADE_API_SECRET: z.string().min(32).optional(),
+  /** Where Hubble's observer API (gRPC over TLS) listens. */
+  PALISADE_HUBBLE_LISTEN: listenAddress.prefault('127.0.0.1:4245'),
+  /** Folder with `server.crt` and `server.key`; without it the observer API is off, for passwords travel there. */
+  PALISADE_HUBBLE_TLS_DIR: z.string().min(1).optional(),
 });
 
 export type ApiConfig = z.output<typeof configSchema>;

@@ -56,12 +56,15 @@ export const flowEdges: Step = {
       await sql.query(`GRANT SELECT ON palisade.${table} TO palisade_api`);
       await sql.query(`GRANT SELECT, INSERT, DELETE ON palisade.${table} TO palisade_worker`);
     }
+    // Who reported lately.
+    await sql.query('CREATE INDEX flow_batch_received ON palisade.flow_batch (tenant_id, received_at)');
     await sql.query('GRANT INSERT ON palisade.flow_edge_minute TO palisade_ingest');
     // Ledger rows of batches that no agent can send again, and flows that nothing shows any more.
     await sql.query('GRANT DELETE ON palisade.flow_batch TO palisade_worker');
   },
 
   async down(sql: SqlRunner) {
+    await sql.query('DROP INDEX palisade.flow_batch_received');
     await sql.query('REVOKE DELETE ON palisade.flow_batch FROM palisade_worker');
     for (const table of TABLES.toReversed()) await sql.query(`DROP TABLE palisade.${table}`);
     await sql.query('DROP AGGREGATE palisade.flow_sum_histograms(integer[])');

@@ -1,6 +1,6 @@
 import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { ReadClusters, ReadFlows, SummarizeFlows } from '@palisade/control';
-import { PostgresFlowEdges, PostgresFlowReader } from '@palisade/flow-store';
+import { PostgresFlowEdges, PostgresFlowReader, PostgresFlowSources } from '@palisade/flow-store';
 import { clusterRepositories, createUnitOfWork } from '@palisade/store';
 import pg from 'pg';
 import { API_CONFIG } from '../application-parts.ts';
@@ -13,6 +13,9 @@ import { SummariesController } from './summaries.controller.ts';
 /** Connections that only flow queries use: a slow one must not hold up the rest of the API. */
 const FLOW_POOL = Symbol('flow query connections');
 const CONNECTIONS = 4;
+
+/** Token of who reports flows. */
+export const FLOW_SOURCES = Symbol('FlowSources');
 
 function openPool(config: ApiConfig): pg.Pool {
   const pool = new pg.Pool({ connectionString: config.DATABASE_URL, max: CONNECTIONS, connectionTimeoutMillis: 5_000, application_name: 'palisade-api-flows' });
@@ -27,9 +30,10 @@ function openPool(config: ApiConfig): pg.Pool {
     { provide: FLOW_POOL, inject: [API_CONFIG], useFactory: openPool },
     { provide: ReadFlows, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new ReadFlows({ flows: new PostgresFlowReader(pool) }) },
     { provide: SummarizeFlows, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new SummarizeFlows({ edges: new PostgresFlowEdges(pool) }) },
+    { provide: FLOW_SOURCES, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new PostgresFlowSources(pool) },
     provideUseCase(ReadClusters, (source) => new ReadClusters({ unitOfWork: createUnitOfWork(source, clusterRepositories) })),
   ],
-  exports: [ReadFlows],
+  exports: [ReadFlows, SummarizeFlows, FLOW_SOURCES],
 })
 export class FlowsModule implements OnApplicationShutdown {
   readonly #pool: pg.Pool;

@@ -111,6 +111,25 @@ export interface FlowEdgeReader {
   edges(context: TenantContext, query: FlowEdgeQuery): Promise<FlowEdgeAnswer>;
 }
 
+/** A node that sent flows. */
+export interface FlowSourceNode {
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly name: string;
+  /** When its last batch was stored. */
+  readonly lastReportUs: number;
+  /** Since the time asked about. */
+  readonly storedFlows: number;
+  readonly seenFlows: number;
+}
+
+/** Who reports, and about which namespaces. */
+export interface FlowSources {
+  nodes(context: TenantContext, sinceUs: number): Promise<readonly FlowSourceNode[]>;
+  /** Sorted by cluster, then namespace. */
+  namespaces(context: TenantContext, sinceUs: number): Promise<readonly { readonly cluster: string; readonly namespace: string }[]>;
+}
+
 export interface FlowSummaryRetention {
   readonly minuteDays: number;
   readonly hourDays: number;

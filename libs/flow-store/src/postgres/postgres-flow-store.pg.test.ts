@@ -6,6 +6,7 @@ import { PostgresFlowEdges } from './postgres-flow-edges.ts';
 import { PostgresFlowKeeping } from './postgres-flow-keeping.ts';
 import { PostgresFlowReader } from './postgres-flow-reader.ts';
 import { PostgresFlowSink } from './postgres-flow-sink.ts';
+import { PostgresFlowSources } from './postgres-flow-sources.ts';
 
 let database: TestDatabase;
 let ingest: pg.Pool;
@@ -28,7 +29,7 @@ afterAll(async () => {
 
 // Every test has a tenant of its own, so one database serves them all.
 describeFlowStore('PostgreSQL', () => 
-  Promise.resolve({ sink: new PostgresFlowSink(ingest), reader: new PostgresFlowReader(api), edges: new PostgresFlowEdges(api), keeping: new PostgresFlowKeeping(worker) }),
+  Promise.resolve({ sink: new PostgresFlowSink(ingest), reader: new PostgresFlowReader(api), edges: new PostgresFlowEdges(api), keeping: new PostgresFlowKeeping(worker), sources: new PostgresFlowSources(api) }),
 );
 
 describe('flow partitions', () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { dropCauses, latencyBucket, matchesFlow, parseLabelSelector, parsePrefix, EVERY_FLOW, serviceMap, type FlowFilter, type FlowRecord, type FlowSelection } from '@palisade/flow';
-import type { FlowEdgeReader, FlowKeeping, FlowQuery, FlowReader, FlowSink, SentFlowBatch, StoredFlow } from '@palisade/control';
+import type { FlowEdgeReader, FlowKeeping, FlowQuery, FlowReader, FlowSink, FlowSources, SentFlowBatch, StoredFlow } from '@palisade/control';
 import { parseTenantId, systemContext, WHOLE_TENANT, type Scope, type TenantContext } from '@palisade/tenancy';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BACKEND, droppedFlow, mixedFlows, sampleFlow, sent } from './sample-flows.ts';
@@ -10,6 +10,7 @@ export interface FlowStoreUnderTest {
   readonly reader: FlowReader;
   readonly edges: FlowEdgeReader;
   readonly keeping: FlowKeeping;
+  readonly sources: FlowSources;
 }
 
 const SECOND_US = 1_000_000;
@@ -253,6 +254,15 @@ export function describeFlowStore(name: string, open: () => Promise<FlowStoreUnd
         expect(beyond).toEqual({ edges: 0, flows: 0, bytes: 0 });
         await store.keeping.compact(context);
       }
+    });
+
+    it('knows who reported, and about which namespaces', async () => {
+      await storeTraffic();
+      const sinceUs = pastUs - SECOND_US;
+      expect(await store.sources.nodes(context, sinceUs)).toMatchObject([{ nodeId: sender.nodeId, name: 'node-a', storedFlows: 7, seenFlows: 7 }]);
+      expect(await store.sources.namespaces(context, sinceUs)).toEqual([{ cluster: 'demo', namespace: 'data' }, { cluster: 'demo', namespace: 'shop' }]);
+      expect(await store.sources.namespaces(scoped({ namespaces: ['data'] }), sinceUs)).toEqual([{ cluster: 'demo', namespace: 'data' }]);
+      expect(await store.sources.nodes(scoped({ clusters: [] }), sinceUs)).toEqual([]);
     });
 
     it('adds nothing to the sums for a replayed batch', async () => {

@@ -1,0 +1,203 @@
+import type { StoredFlow } from '@palisade/control';
+import { DomainError } from '@palisade/errors';
+import {
+  matchesFilter, matchesPattern, parseLabelSelector, parsePrefix, VERDICT,
+  type DropReason as FlowDropReason, type FlowEndFilter, type FlowFilter as Filter, type FlowSelection, type Verdict as FlowVerdict,
+} from '@palisade/flow';
+import { RE2JS } from 're2js';
+import { IPVersion, TrafficDirection, type FlowFilter, type Workload } from './generated/flow/flow_pb.ts';
+import { eventTypeOf, hasTcpFlag, HUBBLE_DROP_REASON, nodeName, TCP_FLAG_NAMES } from './hubble-flow.ts';
+
+type Predicate = (flow: StoredFlow) => boolean;
+
+/** A filter in two parts: what the store can decide, and what is decided on the flow at hand. A flow must pass both. */
+interface SplitFilter {
+  readonly stored: Filter;
+  readonly rest: readonly Predicate[];
+}
+
+const MAX_FILTERS = 100;
+const MAX_VALUES = 200;
+
+/** Allow and deny lists of a request. */
+export class HubbleSelection {
+  readonly #allow: readonly SplitFilter[];
+  readonly #deny: readonly SplitFilter[];
+
+  /** @throws DomainError `request.invalid` on a broken CIDR, selector, port or expression, or too many of them */
+  constructor(whitelist: readonly FlowFilter[], blacklist: readonly FlowFilter[]) {
+    if (whitelist.length + blacklist.length > MAX_FILTERS) throw invalid(`At most ${MAX_FILTERS} filters are allowed.`);
+    this.#allow = whitelist.map(split);
+    this.#deny = blacklist.map(split);
+  }
+
+  /** For the store: everything that is wanted, and perhaps more. */
+  get stored(): FlowSelection {
+    return {
+      allow: this.#allow.map(({ stored }) => stored),
+      // What the store cannot decide in full must not be left out by it.
+      deny: this.#deny.filter(({ rest }) => rest.length === 0).map(({ stored }) => stored),
+    };
+  }
+
+  matches(flow: StoredFlow): boolean {
+    const passes = ({ stored, rest }: SplitFilter): boolean => matchesFilter(stored, flow) && rest.every((test) => test(flow));
+    return (this.#allow.length === 0 || this.#allow.some(passes)) && !this.#deny.some(passes);
+  }
+}
+
+function invalid(message: string): DomainError {
+  return new DomainError('request.invalid', message);
+}
+
+/** A field that is set: its values are alternatives. */
+function given<Value, Result>(values: readonly Value[], make: (values: readonly Value[]) => Result): Result | undefined {
+  if (values.length > MAX_VALUES) throw invalid(`At most ${MAX_VALUES} values are allowed in one filter field.`);
+  return values.length === 0 ? undefined : make(values);
+}
+
+function withoutRoot(name: string): string {
+  return name.endsWith('.') ? name.slice(0, -1) : name;
+}
+
+function portRange(text: string): readonly [number, number] {
+  const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
+  const first = Number(match?.[1]);
+  const last = Number(match?.[2] ?? match?.[1]);
+  if (match === null || first > last || last > 65_535) throw invalid(`'${text.slice(0, 20)}' is no port and no range of ports.`);
+  return [first, last];
+}
+
+function present<Shape extends object>(fields: Shape): { [Key in keyof Shape]?: Exclude<Shape[Key], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [Key in keyof Shape]?: Exclude<Shape[Key], undefined> };
+}
+
+interface EndFields {
+  readonly ip: readonly string[];
+  readonly pod: readonly string[];
+  readonly fqdn: readonly string[];
+  readonly label: readonly string[];
+  readonly identity: readonly number[];
+  readonly cluster: readonly string[];
+}
+
+function endFilter(fields: EndFields): FlowEndFilter | undefined {
+  const filter = present({
+    prefixes: given(fields.ip, (list) => list.map((text) => parsePrefix(text))),
+    pods: given(fields.pod, (list) => list),
+    dnsNames: given(fields.fqdn, (list) => list.map(withoutRoot)),
+    labels: given(fields.label, (list) => list.map((text) => parseLabelSelector(text))),
+    identities: given(fields.identity, (list) => list),
+    clusters: given(fields.cluster, (list) => list),
+  });
+  return Object.keys(filter).length === 0 ? undefined : filter;
+}
+
+const VERDICTS = new Map<number, FlowVerdict>((Object.keys(VERDICT) as FlowVerdict[]).map((name) => [VERDICT[name], name]));
+const DROP_REASONS = Object.keys(HUBBLE_DROP_REASON) as FlowDropReason[];
+
+function storedPart(filter: FlowFilter): Filter {
+  return present({
+    source: endFilter({ ip: filter.sourceIp, pod: filter.sourcePod, fqdn: filter.sourceFqdn, label: filter.sourceLabel, identity: filter.sourceIdentity, cluster: filter.sourceClusterName }),
+    destination: endFilter({
+      ip: filter.destinationIp, pod: filter.destinationPod, fqdn: filter.destinationFqdn, label: filter.destinationLabel, identity: filter.destinationIdentity,
+      cluster: filter.destinationClusterName,
+    }),
+    verdicts: given(filter.verdict, (list) => list.flatMap((code) => VERDICTS.get(code) ?? [])),
+    directions: given(filter.trafficDirection, (list) => list.flatMap((code) => (code === TrafficDirection.INGRESS ? ['ingress' as const] : code === TrafficDirection.EGRESS ? ['egress' as const] : []))),
+    dropReasons: given(filter.dropReasonDesc, (list) => DROP_REASONS.filter((name) => list.includes(HUBBLE_DROP_REASON[name]))),
+    reply: filter.reply.length === 1 ? filter.reply[0] : undefined,
+    httpStatuses: given(filter.httpStatusCode, (list) => list),
+    httpMethods: given(filter.httpMethod, (list) => list.map((method) => method.toUpperCase())),
+  });
+}
+
+/** Hubble's expressions are RE2 and match anywhere; this engine is linear in time as well. */
+function expressions(list: readonly string[]): (text: string) => boolean {
+  const compiled = list.map((text) => {
+    if (text.length > 1024) throw invalid('An expression has at most 1,024 characters.');
+    try {
+      return RE2JS.compile(text);
+    } catch {
+      throw invalid(`'${text.slice(0, 80)}' is no RE2 expression.`);
+    }
+  });
+  return (text) => compiled.some((expression) => expression.matcher(text).find());
+}
+
+const LAYER_4: Readonly<Record<string, readonly number[]>> = { tcp: [6], udp: [17], sctp: [132], icmp: [1, 58], icmpv4: [1], icmpv6: [58] };
+
+function protocolTest(list: readonly string[]): Predicate {
+  const names = list.map((name) => name.toLowerCase());
+  return (flow) =>
+    names.some((name) => (LAYER_4[name]?.includes(flow.protocol) ?? false) || (name === 'http' && flow.http !== undefined) || (name === 'dns' && flow.dns !== undefined));
+}
+
+/** `node`, `clu*ter/node`, or `cluster/` for every node of it. */
+function nodeTest(list: readonly string[]): Predicate {
+  const patterns = list.map((text) => (text.endsWith('/') ? `${text}*` : text.includes('/') ? text : `*/${text}`));
+  return (flow) => {
+    const name = nodeName(flow);
+    return patterns.some((pattern) => matchesPattern(pattern, name.includes('/') ? name : `/${name}`));
+  };
+}
+
+/** Pods carry their workload's name in front: `frontend` is the workload of `frontend-7c9f-x2x`. */
+function workloadTest(list: readonly Workload[], end: 'source' | 'destination'): Predicate {
+  return (flow) => {
+    const name = flow[end].workload ?? '';
+    return list.some((workload) => name !== '' && (workload.name === '' || name === workload.name || name.startsWith(`${workload.name}-`)));
+  };
+}
+
+function portTest(list: readonly string[], end: 'source' | 'destination'): Predicate {
+  const ranges = list.map(portRange);
+  return (flow) => ranges.some(([first, last]) => flow[end].port >= first && flow[end].port <= last);
+}
+
+/** Things a flow of ours never has: a filter that asks for them matches nothing. */
+const never: Predicate = () => false;
+
+function restPart(filter: FlowFilter): Predicate[] {
+  const tests: (Predicate | undefined)[] = [
+    given(filter.protocol, protocolTest),
+    given(filter.nodeName, nodeTest),
+    given(filter.sourcePort, (list) => portTest(list, 'source')),
+    given(filter.destinationPort, (list) => portTest(list, 'destination')),
+    given(filter.sourceWorkload, (list) => workloadTest(list, 'source')),
+    given(filter.destinationWorkload, (list) => workloadTest(list, 'destination')),
+    given(filter.eventType, (list) => (flow) => {
+      const own = eventTypeOf(flow);
+      return list.some((wanted) => wanted.type === own.type && (!wanted.matchSubType || wanted.subType === own.subType));
+    }),
+    given(filter.tcpFlags, (list) => (flow) => flow.protocol === 6 && list.some((flags) => TCP_FLAG_NAMES.every((flag) => !flags[flag] || hasTcpFlag(flow, flag)))),
+    given(filter.ipVersion, (list) => (flow) => list.includes(flow.source.address.includes(':') ? IPVersion.IPv6 : IPVersion.IPv4)),
+    given(filter.uuid, (list) => (flow) => list.includes(flow.id)),
+    given(filter.interface, (list) => (flow) => list.some(({ name }) => name === flow.interface)),
+    given(filter.encrypted, (list) => () => list.includes(false)),
+    ...expressionTests(filter),
+    given([...filter.sourceService, ...filter.destinationService, ...filter.sourceIpXlated, ...filter.nodeLabels, ...filter.traceId], () => never),
+    given(filter.httpHeader, () => never),
+    given(filter.ipTraceId, () => never),
+  ];
+  return tests.filter((test) => test !== undefined);
+}
+
+function expressionTests(filter: FlowFilter): (Predicate | undefined)[] {
+  const onPath = (list: readonly string[]): Predicate => {
+    const test = expressions(list);
+    return (flow) => flow.http !== undefined && test(flow.http.path);
+  };
+  return [
+    given(filter.httpPath, onPath),
+    given(filter.httpUrl, onPath),
+    given(filter.dnsQuery, (list) => {
+      const test = expressions(list);
+      return (flow) => flow.dns !== undefined && test(flow.dns.query);
+    }),
+  ];
+}
+
+function split(filter: FlowFilter): SplitFilter {
+  return { stored: storedPart(filter), rest: restPart(filter) };
+}

@@ -1,0 +1,160 @@
+import { once } from 'node:events';
+import { create } from '@bufbuild/protobuf';
+import { Metadata, status, type handleServerStreamingCall, type handleUnaryCall, type ServerUnaryCall, type ServerWritableStream, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { FlowSourceNode, FlowSources, ReadFlows } from '@palisade/control';
+import { DomainError, type ErrorKind } from '@palisade/errors';
+import type { Logger } from '@palisade/nest-kit';
+import type { TenantContext } from '@palisade/tenancy';
+import { wire } from './field-mask.ts';
+import { HealthCheckRequestSchema, HealthCheckResponse_ServingStatus, HealthCheckResponseSchema, type HealthCheckRequest, type HealthCheckResponse } from './generated/health/health_pb.ts';
+import {
+  GetFlowsRequestSchema, GetFlowsResponseSchema, GetNamespacesRequestSchema, GetNamespacesResponseSchema, GetNodesRequestSchema, GetNodesResponseSchema,
+  ServerStatusRequestSchema, ServerStatusResponseSchema, type GetFlowsRequest, type GetFlowsResponse, type GetNodesResponse, type ServerStatusResponse,
+} from './generated/observer/observer_pb.ts';
+import { NodeState } from './generated/relay/relay_pb.ts';
+import { getFlows } from './get-flows.ts';
+import type { HubbleAccess } from './hubble-access.ts';
+
+export interface ObserverPorts {
+  readonly flows: ReadFlows;
+  readonly sources: FlowSources;
+  readonly access: HubbleAccess;
+  readonly logger: Logger;
+  readonly version: string;
+}
+
+const MINUTE_US = 60_000_000;
+const HOUR_US = 3_600_000_000;
+/** A node that has sent nothing for this long is shown as unavailable. */
+const SILENT_US = 5 * MINUTE_US;
+/** Streams open at once in this process; each one polls the store. */
+const MAX_STREAMS = 100;
+
+const CODES: Readonly<Record<ErrorKind, status>> = {
+  invalid: status.INVALID_ARGUMENT, unauthenticated: status.UNAUTHENTICATED, forbidden: status.PERMISSION_DENIED, 'not-found': status.NOT_FOUND,
+  conflict: status.FAILED_PRECONDITION, precondition: status.FAILED_PRECONDITION, 'too-large': status.RESOURCE_EXHAUSTED, unprocessable: status.INVALID_ARGUMENT,
+  'rate-limited': status.RESOURCE_EXHAUSTED, unavailable: status.UNAVAILABLE, internal: status.INTERNAL,
+};
+
+function method<Request extends Parameters<typeof wire>[0], Response extends Parameters<typeof wire>[0]>(path: string, request: Request, response: Response, responseStream: boolean) {
+  const [asked, answered] = [wire(request), wire(response)];
+  return {
+    path, requestStream: false, responseStream,
+    requestSerialize: asked.serialize, requestDeserialize: asked.deserialize, responseSerialize: answered.serialize, responseDeserialize: answered.deserialize,
+  };
+}
+
+export const OBSERVER_SERVICE = {
+  GetFlows: method('/observer.Observer/GetFlows', GetFlowsRequestSchema, GetFlowsResponseSchema, true),
+  GetNodes: method('/observer.Observer/GetNodes', GetNodesRequestSchema, GetNodesResponseSchema, false),
+  GetNamespaces: method('/observer.Observer/GetNamespaces', GetNamespacesRequestSchema, GetNamespacesResponseSchema, false),
+  ServerStatus: method('/observer.Observer/ServerStatus', ServerStatusRequestSchema, ServerStatusResponseSchema, false),
+} as ServiceDefinition;
+
+export const HEALTH_SERVICE = { Check: method('/grpc.health.v1.Health/Check', HealthCheckRequestSchema, HealthCheckResponseSchema, false) } as ServiceDefinition;
+
+interface Caller {
+  readonly metadata: Metadata;
+  getPeer(): string;
+}
+
+/** `127.0.0.1:5000` and `[::1]:5000` without the port. */
+function addressOf(peer: string): string {
+  return peer.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+}
+
+/** The observer's four calls, as plain functions over the flow use cases. */
+export class ObserverService {
+  readonly #ports: ObserverPorts;
+  readonly #startedUs = Date.now() * 1000;
+  #streams = 0;
+
+  constructor(ports: ObserverPorts) {
+    this.#ports = ports;
+  }
+
+  get implementation(): UntypedServiceImplementation {
+    return {
+      GetFlows: ((call) => void this.#getFlows(call)) satisfies handleServerStreamingCall<GetFlowsRequest, GetFlowsResponse>,
+      GetNodes: this.#unary((context) => this.#nodes(context)),
+      GetNamespaces: this.#unary(async (context) => create(GetNamespacesResponseSchema, { namespaces: [...(await this.#ports.sources.namespaces(context, Date.now() * 1000 - HOUR_US))] })),
+      ServerStatus: this.#unary((context) => this.#status(context)),
+    };
+  }
+
+  get health(): UntypedServiceImplementation {
+    const check: handleUnaryCall<HealthCheckRequest, HealthCheckResponse> = (_call, answer) =>
+      answer(null, create(HealthCheckResponseSchema, { status: HealthCheckResponse_ServingStatus.SERVING }));
+    return { Check: check };
+  }
+
+  #admit(call: Caller): Promise<TenantContext> {
+    const [authorization] = call.metadata.get('authorization');
+    return this.#ports.access.admit(authorization === undefined ? undefined : String(authorization), addressOf(call.getPeer()));
+  }
+
+  #unary<Response>(work: (context: TenantContext) => Promise<Response>): handleUnaryCall<unknown, Response> {
+    return (call: ServerUnaryCall<unknown, Response>, answer) => {
+      this.#admit(call).then(work).then((response) => answer(null, response), (error: unknown) => answer(this.#serviceError(error)));
+    };
+  }
+
+  #serviceError(error: unknown): { code: status; details: string } {
+    if (error instanceof DomainError) return { code: CODES[error.kind], details: error.message };
+    this.#ports.logger.error({ err: error }, 'an observer call failed');
+    return { code: status.INTERNAL, details: 'Something unexpected happened; the log says more.' };
+  }
+
+  async #getFlows(call: ServerWritableStream<GetFlowsRequest, GetFlowsResponse>): Promise<void> {
+    const gone = new AbortController();
+    call.once('cancelled', () => gone.abort());
+    call.once('close', () => gone.abort());
+    call.once('error', () => gone.abort());
+    this.#streams++;
+    try {
+      if (this.#streams > MAX_STREAMS) throw new DomainError('request.rate-limited', 'Too many flow streams are open; try again later.');
+      const context = await this.#admit(call);
+      for await (const response of getFlows(this.#ports.flows, context, call.request, gone.signal)) {
+        if (gone.signal.aborted) return;
+        if (!call.write(response)) await once(call, 'drain', { signal: gone.signal }).catch(() => undefined);
+      }
+      call.end();
+    } catch (error) {
+      if (!gone.signal.aborted) call.emit('error', { ...this.#serviceError(error), metadata: new Metadata() });
+    } finally {
+      this.#streams--;
+    }
+  }
+
+  async #nodes(context: TenantContext): Promise<GetNodesResponse> {
+    const nowUs = Date.now() * 1000;
+    const nodes = await this.#ports.sources.nodes(context, nowUs - HOUR_US);
+    return create(GetNodesResponseSchema, {
+      nodes: nodes.map((node) => ({
+        name: node.name, version: this.#ports.version, state: isSilent(node, nowUs) ? NodeState.NODE_UNAVAILABLE : NodeState.NODE_CONNECTED, tls: { enabled: true, serverName: '' },
+        uptimeNs: BigInt(nowUs - this.#startedUs) * 1000n, numFlows: BigInt(node.storedFlows), maxFlows: BigInt(node.storedFlows), seenFlows: BigInt(node.seenFlows),
+      })),
+    });
+  }
+
+  async #status(context: TenantContext): Promise<ServerStatusResponse> {
+    const nowUs = Date.now() * 1000;
+    const nodes = await this.#ports.sources.nodes(context, nowUs - HOUR_US);
+    const lately = await this.#ports.sources.nodes(context, nowUs - MINUTE_US);
+    const silent = nodes.filter((node) => isSilent(node, nowUs));
+    const stored = BigInt(sum(nodes, 'storedFlows'));
+    return create(ServerStatusResponseSchema, {
+      numFlows: stored, maxFlows: stored, seenFlows: BigInt(sum(nodes, 'seenFlows')), uptimeNs: BigInt(nowUs - this.#startedUs) * 1000n,
+      numConnectedNodes: nodes.length - silent.length, numUnavailableNodes: silent.length, unavailableNodes: silent.slice(0, 100).map(({ name }) => name),
+      version: this.#ports.version, flowsRate: sum(lately, 'seenFlows') / 60,
+    });
+  }
+}
+
+function isSilent(node: FlowSourceNode, nowUs: number): boolean {
+  return nowUs - node.lastReportUs > SILENT_US;
+}
+
+function sum(nodes: readonly FlowSourceNode[], field: 'storedFlows' | 'seenFlows'): number {
+  return nodes.reduce((total, node) => total + node[field], 0);
+}
