@@ -14,7 +14,7 @@ export function whatToTry(controlPlane: ControlPlane, demo: DemoCluster): string
   const db = second?.workloads.find(({ kind }) => kind === 'db');
   const inFrontend = `nsenter --net=/run/netns/${frontend?.namespace} curl -sS -m 2`;
   return `
-API          ${controlPlane.apiUrl} (document: ${controlPlane.apiUrl}/openapi.json)
+API          ${controlPlane.apiUrl} (described in apps/api/openapi.json)
 owner token  ${controlPlane.ownerTokenFile}
 gateway      ${controlPlane.gatewayUrl}
 cluster      ${cluster.name} ${cluster.id}

@@ -3,6 +3,8 @@ import { logTail } from './state-folder.ts';
 
 const MAX_RESTARTS = 5;
 const WITHIN_MS = 300_000;
+/** Of the log, in the message. */
+const LINES = 4;
 
 /**
  * Starts a process again that ended although nobody asked it to, and says so
@@ -20,7 +22,7 @@ export class Restarter {
   readonly onUnexpectedEnd = (process: ManagedProcess, how: string): void => {
     if (this.#stopped) return;
     const recent = (this.#times.get(process.name) ?? []).filter((at) => at > Date.now() - WITHIN_MS);
-    this.#tell(`${process.name} ended with ${how}. The end of ${process.logFile}:\n${logTail(process.logFile)}`);
+    this.#tell(`${process.name} ended with ${how}. The end of ${process.logFile}:\n${logTail(process.logFile, LINES)}`);
     if (recent.length >= MAX_RESTARTS) {
       this.#tell(`${process.name} has ended ${recent.length + 1} times in five minutes; it is not started again.`);
       return;
