@@ -58,6 +58,15 @@ describe('what documents may look like', () => {
     expect(parsePolicies(JSON.stringify(value)).documents).toEqual(parsePolicyValues([value]).documents);
   });
 
+  test('reads lists from an API server, whose items leave their kind out', () => {
+    const items = [{ metadata: { name: 'a' }, spec: { podSelector: {} } }];
+    const { documents, problems } = parsePolicies(
+      JSON.stringify({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicyList', metadata: { resourceVersion: '1' }, items }),
+    );
+    expect(problems).toEqual([]);
+    expect(documents.map(({ name }) => name)).toEqual(['a']);
+  });
+
   test('refuses the same policy twice in one input', () => {
     const text = networkPolicy('{podSelector: {}}');
     expect(codes(`${text}---\n${text}`)).toEqual(['policy.duplicate ']);

@@ -76,7 +76,8 @@ class Collected {
 
   /** Reads one document: a policy or a list of them. */
   read(root: SourceNode, reading: Reading): void {
-    for (const node of objectsIn(root)) this.readObject(node, reading);
+    const { objects, inherited } = objectsIn(root);
+    for (const node of objects) this.readObject(node, inherited, reading);
     this.problems.push(...reading.problems);
   }
 
@@ -89,9 +90,9 @@ class Collected {
     return { documents, cidrGroups: this.cidrGroups, problems };
   }
 
-  private readObject(node: SourceNode, reading: Reading): void {
+  private readObject(node: SourceNode, inherited: TypeMeta, reading: Reading): void {
     const before = reading.problems.length;
-    const compiled = this.readerOf(node, reading)?.(node, reading);
+    const compiled = this.readerOf(node, inherited, reading)?.(node, reading);
     const refused = reading.problems.slice(before).some(({ severity }) => severity === 'error');
     if (compiled === undefined || refused) return;
     if ('cidrGroup' in compiled) this.cidrGroups.push(compiled.cidrGroup);
@@ -99,8 +100,8 @@ class Collected {
   }
 
   /** The schema of the object's kind, built once per input. */
-  private readerOf(node: SourceNode, reading: Reading): Reader<Compiled> | undefined {
-    const entry = kindOf(node, reading);
+  private readerOf(node: SourceNode, inherited: TypeMeta, reading: Reading): Reader<Compiled> | undefined {
+    const entry = kindOf(node, inherited, reading);
     if (entry === undefined) return undefined;
     const known = this.readers.get(entry.kind);
     if (known !== undefined) return known;
@@ -121,11 +122,19 @@ class Collected {
   }
 }
 
-function objectsIn(root: SourceNode): readonly SourceNode[] {
-  if (root.kind !== 'map') return [root];
+interface TypeMeta {
+  readonly kind?: string;
+  readonly apiVersion?: string;
+}
+
+/** The objects of a document. Items of a `NetworkPolicyList` from an API server leave their own kind out. */
+function objectsIn(root: SourceNode): { readonly objects: readonly SourceNode[]; readonly inherited: TypeMeta } {
   const kind = scalarText(root, 'kind');
-  const items = root.fields.get('items');
-  return kind !== undefined && /List$/.test(kind) && items?.kind === 'list' ? items.items : [root];
+  const items = root.kind === 'map' ? root.fields.get('items') : undefined;
+  if (kind === undefined || !kind.endsWith('List') || items?.kind !== 'list') return { objects: [root], inherited: {} };
+  const apiVersion = scalarText(root, 'apiVersion');
+  const inherited = kind === 'List' || apiVersion === undefined ? {} : { kind: kind.slice(0, -'List'.length), apiVersion };
+  return { objects: items.items, inherited };
 }
 
 function scalarText(node: SourceNode, field: string): string | undefined {
@@ -133,10 +142,10 @@ function scalarText(node: SourceNode, field: string): string | undefined {
   return found?.kind === 'scalar' && typeof found.value === 'string' ? found.value : undefined;
 }
 
-function kindOf(node: SourceNode, reading: Reading): PolicyKindEntry | undefined {
+function kindOf(node: SourceNode, inherited: TypeMeta, reading: Reading): PolicyKindEntry | undefined {
   if (node.kind !== 'map') return reading.error(node, 'value.type', 'A document must be an object with apiVersion, kind, metadata and spec.');
-  const kind = scalarText(node, 'kind');
-  const apiVersion = scalarText(node, 'apiVersion');
+  const kind = scalarText(node, 'kind') ?? inherited.kind;
+  const apiVersion = scalarText(node, 'apiVersion') ?? inherited.apiVersion;
   if (kind === undefined || apiVersion === undefined) return reading.error(node, 'field.missing', 'An object needs apiVersion and kind.');
   const entry = POLICY_KINDS.find((candidate) => candidate.kind === kind);
   if (entry === undefined) {

@@ -17,7 +17,8 @@ const fields = object(
     name: text('The name', { min: 1, max: 253 }),
     namespace: text('The namespace', { max: 63 }),
     labels: textMap('labels'),
-    annotations: textMap('annotations'),
+    // The API server's limit on all annotations of an object; kubectl keeps a whole copy of it in one.
+    annotations: textMap('annotations', 262_144),
     generateName: anything,
     uid: anything,
     resourceVersion: anything,

@@ -95,12 +95,12 @@ export function list<T>(item: Reader<T>, options: ListOptions): Reader<readonly 
 }
 
 /** A map with free keys and text values, as entries in their order. */
-export function textMap(what: string): Reader<readonly (readonly [string, string])[]> {
+export function textMap(what: string, longest = 65_536): Reader<readonly (readonly [string, string])[]> {
   return (node, reading) => {
     if (node.kind !== 'map') return wrongType(node, reading, `${what} must be a map of text values`);
     const entries: [string, string][] = [];
     for (const [name, field] of node.fields) {
-      const value = text(`The value of ${quoted(name)}`)(field, reading);
+      const value = text(`The value of ${quoted(name)}`, { max: longest })(field, reading);
       if (value !== undefined) entries.push([name, value]);
     }
     return entries.length === node.fields.size ? entries : undefined;

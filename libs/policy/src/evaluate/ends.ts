@@ -101,7 +101,7 @@ export class ClusterIndex {
     return {
       kind: 'workload',
       labels,
-      node: workload.node,
+      ...(workload.node === '' ? {} : { node: workload.node }),
       ...(init ? { reserved: 'init' as const } : {}),
       kubeApiserver: workload.addresses.some((address) => this.apiserverAddresses.has(address)),
       addresses,
@@ -114,7 +114,7 @@ export class ClusterIndex {
 
   /** A host-networked workload is its node (rules 10, 24, 41), with the node's policy and the addresses of both. */
   private hostNetworkEnd(workload: WorkloadFact): End {
-    const node = this.nodes.has(workload.node) ? this.nodeEnd(workload.node) : this.buildNodeEnd(workload.node, {}, []);
+    const node = this.nodes.has(workload.node) ? this.nodeEnd(workload.node) : this.buildNodeEnd(workload.node === '' ? undefined : workload.node, {}, []);
     const addresses = [...node.addresses, ...parseAll(workload.addresses)];
     return { ...node, addresses, families: familiesOf(addresses), policyAuditMode: this.audits(workload.policyAuditMode) };
   }
