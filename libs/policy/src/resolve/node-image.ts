@@ -181,28 +181,22 @@ export function endpointImage(placed: PlacedEndpoint, known: ResolvedEndpoint | 
   const { key, identity, egress, ingress } = placed;
   const digest = hexOf(new ContentHash().lanes(egress?.digest() ?? [0, 0, 0, 0]).lanes(ingress?.digest() ?? [0, 0, 0, 0]).finish());
   if (known !== undefined && known.digest === digest && known.identity === identity) return known;
-  return { key, identity, entries: joinEntries(egress, ingress), digest };
-}
-
-interface JoinedEntries {
-  readonly versions: string;
-  readonly entries: readonly PolicyEntry[];
+  return { key, identity, entries: joinEntries(egress?.entries() ?? [], ingress?.entries() ?? []), digest };
 }
 
 /** Endpoints with the same two rule sets share one list. */
-const joinedByIngress = new WeakMap<RuleSet, WeakMap<RuleSet, JoinedEntries>>();
+const joined = new WeakMap<readonly PolicyEntry[], WeakMap<readonly PolicyEntry[], readonly PolicyEntry[]>>();
 
-function joinEntries(egress: RuleSet | undefined, ingress: RuleSet | undefined): readonly PolicyEntry[] {
-  if (egress === undefined || ingress === undefined) return [];
-  const byEgress = joinedByIngress.get(ingress) ?? new WeakMap<RuleSet, JoinedEntries>();
-  joinedByIngress.set(ingress, byEgress);
-  const versions = `${egress.version}|${ingress.version}`;
-  const known = byEgress.get(egress);
-  if (known?.versions === versions) return known.entries;
-  const entries = new Array<PolicyEntry>(egress.entryCount() + ingress.entryCount());
-  ingress.writeEntries(entries, egress.writeEntries(entries, 0));
-  byEgress.set(egress, { versions, entries });
-  return entries;
+function joinEntries(egress: readonly PolicyEntry[], ingress: readonly PolicyEntry[]): readonly PolicyEntry[] {
+  if (ingress.length === 0) return egress;
+  if (egress.length === 0) return ingress;
+  const inner = joined.get(egress) ?? new WeakMap<readonly PolicyEntry[], readonly PolicyEntry[]>();
+  joined.set(egress, inner);
+  const known = inner.get(ingress);
+  if (known !== undefined) return known;
+  const both = egress.concat(ingress);
+  inner.set(ingress, both);
+  return both;
 }
 
 /** Digest over everything but the revisions. */
