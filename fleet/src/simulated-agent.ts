@@ -73,6 +73,8 @@ export class SimulatedAgent {
   #reconnectWindowMs = 2_000;
   #reported = false;
   #silenced = false;
+  /** Checked in at least once on the connection that is open now. */
+  #heard = false;
 
   constructor(options: SimulatedAgentOptions) {
     this.#options = options;
@@ -85,8 +87,9 @@ export class SimulatedAgent {
     return this.enrolled?.nodeId ?? '';
   }
 
+  /** Connected, and heard by the gateway on this connection. */
   get connected(): boolean {
-    return this.#connection?.open === true;
+    return this.#heard && this.#connection?.open === true;
   }
 
   get privateKeyPem(): string {
@@ -133,7 +136,7 @@ export class SimulatedAgent {
       holdMs + 30_000,
     );
     this.#reported = true;
-    this.#options.onCheckIn?.(Date.now() - startedMs, holdMs > 0 && response.ackToken === this.#ackToken);
+    this.#options.onCheckIn?.(Date.now() - startedMs, holdMs > 0);
     this.#reconnectWindowMs = response.reconnectWindowMs || 2_000;
     this.#ackToken = response.ackToken;
     return response;
@@ -152,12 +155,16 @@ export class SimulatedAgent {
     while (!this.#stop.signal.aborted) {
       try {
         this.#connection = await this.connect();
+        // The first check-in of a connection is not held: the gateway is to hear of us soon.
+        await this.#turn(this.#connection, 0);
+        this.#heard = true;
         attempt = 0;
-        while (!this.#stop.signal.aborted && !this.#silenced) await this.#turn(this.#connection);
+        while (!this.#stop.signal.aborted && !this.#silenced) await this.#turn(this.#connection, this.#options.holdMs ?? 50_000);
         this.#connection.close();
         if (this.#silenced) return;
       } catch (error) {
         this.#connection?.close();
+        this.#heard = false;
         if (this.#stop.signal.aborted) return;
         if (error instanceof Refused) this.#options.onRefused?.(error);
         if (error instanceof Refused && error.status === 403) return;
@@ -174,10 +181,10 @@ export class SimulatedAgent {
     this.#connection?.close();
   }
 
-  async #turn(connection: AgentConnection): Promise<void> {
+  async #turn(connection: AgentConnection, holdMs: number): Promise<void> {
     let response: CheckInResponse;
     try {
-      response = await this.checkIn(connection, this.#options.holdMs ?? 50_000);
+      response = await this.checkIn(connection, holdMs);
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 503) throw error;
       this.#options.onRefused?.(error);

@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { parseEnrollmentToken, type AgentDesk, type AgentRequestDesk, type CertificateOutcome } from '@palisade/control';
 import { DomainError, type ErrorCode } from '@palisade/errors';
-import { problemOf, type Logger } from '@palisade/nest-kit';
+import type { Logger } from '@palisade/nest-kit';
 import {
   AGENT_ROUTES,
   ChallengeRequestSchema,
   ChallengeResponseSchema,
-  CheckInRequestSchema,
   decodeMessage,
   encodeMessage,
   EnrollRequestSchema,
@@ -14,7 +13,6 @@ import {
   IdentityDeliverySchema,
   maxMessageBytes,
   METADATA_ROLES,
-  PROBLEM_CONTENT_TYPE,
   PROTOBUF_CONTENT_TYPE,
   RecoverRequestSchema,
   RenewRequestSchema,
@@ -22,7 +20,7 @@ import {
   type EnrollRequest,
 } from '@palisade/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { CheckInDesk } from './check-in/check-in-desk.ts';
+import { problemAnswer } from './problem-answer.ts';
 import type { RequestBoard } from './requests/request-board.ts';
 import { nodeOfRequest } from './tls/node-of-request.ts';
 
@@ -34,36 +32,13 @@ export interface AgentRoutePorts {
   readonly agents: AgentDesk;
   readonly requests: AgentRequestDesk;
   readonly board: RequestBoard;
-  readonly checkIns: CheckInDesk;
   readonly logger: Logger;
 }
 
-/**
- * The agent channel but for flows: plain Fastify handlers, for ten thousand check-ins are held in here and every
- * object that hangs on one counts.
- */
+/** The agent channel but for check-ins and flows. */
 export function registerAgentRoutes(server: FastifyInstance, ports: AgentRoutePorts): void {
   registerEnrollment(server, ports);
   registerDownloads(server, ports);
-  server.post(AGENT_ROUTES.checkIn.path, { bodyLimit: maxMessageBytes(CheckInRequestSchema) }, (request, reply) => takeCheckIn(ports, request, reply));
-}
-
-async function takeCheckIn({ checkIns, logger }: AgentRoutePorts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  try {
-    const node = nodeOfRequest(request, Date.now());
-    const message = decodeMessage(CheckInRequestSchema, bodyOf(request));
-    const giveUp = await checkIns.take(node, message, {
-      send: (body) => void sendMessage(reply, body),
-      fail: (error) => void sendProblem(reply, error, logger),
-    });
-    if (giveUp !== undefined) {
-      if (reply.raw.destroyed) giveUp();
-      else reply.raw.once('close', giveUp);
-    }
-  } catch (error) {
-    sendProblem(reply, error, logger);
-  }
-  return reply;
 }
 
 function registerEnrollment(server: FastifyInstance, ports: AgentRoutePorts): void {
@@ -192,10 +167,6 @@ function sendMessage(reply: FastifyReply, body: Uint8Array): FastifyReply {
 
 function sendProblem(reply: FastifyReply, error: unknown, logger: Logger): FastifyReply {
   if (reply.sent || reply.raw.destroyed) return reply;
-  const known = error instanceof DomainError ? error : undefined;
-  if (known === undefined) logger.error({ err: error }, 'a request of an agent failed');
-  const problem = problemOf(known ?? new DomainError('internal.unexpected', 'Something unexpected happened. Try again.'), `urn:request:${reply.request.id}`);
-  const wait = known?.params['retryAfterSeconds'] ?? (problem.status === 503 ? 1 : undefined);
-  if (wait !== undefined) void reply.header('retry-after', String(wait));
-  return reply.status(problem.status).type(PROBLEM_CONTENT_TYPE).send(JSON.stringify(problem));
+  const { status, headers, body } = problemAnswer(error, reply.request.id, logger);
+  return reply.status(status).headers(headers).send(body);
 }

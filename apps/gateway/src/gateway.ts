@@ -5,8 +5,10 @@ import { createMetrics, Gauge, NestLogger, ProblemFilter, type Logger, type Regi
 import { PROTOBUF_CONTENT_TYPE } from '@palisade/protocol';
 import { openAgentPool, postgresAgentDesk, postgresAgentRequestDesk, WakeListener, type Wake } from '@palisade/store';
 import type { FastifyInstance } from 'fastify';
+import { agentListener, type RequestHandler } from './agent-listener.ts';
 import { registerAgentRoutes } from './agent-routes.ts';
 import { CheckInDesk } from './check-in/check-in-desk.ts';
+import { takeCheckIn } from './check-in/check-in-stream.ts';
 import type { GatewayConfig } from './config.ts';
 import { GatewayModule } from './gateway.module.ts';
 import { RequestBoard } from './requests/request-board.ts';
@@ -36,7 +38,7 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
   const board = new RequestBoard(requests, config.PALISADE_REQUEST_LIMIT);
   expose(metrics, checkIns);
 
-  const app = await listen(config, logger, metrics, (server) => registerAgentRoutes(server, { agents: postgresAgentDesk(otherPool), requests, board, checkIns, logger }));
+  const app = await listen(config, logger, metrics, (server) => registerAgentRoutes(server, { agents: postgresAgentDesk(otherPool), requests, board, logger }), checkIns);
   const listener = new WakeListener({
     url: config.DATABASE_URL,
     applicationName: 'palisade-gateway-wake',
@@ -59,8 +61,9 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
   };
 }
 
-async function listen(config: GatewayConfig, logger: Logger, metrics: Registry, register: (server: FastifyInstance) => void): Promise<NestFastifyApplication> {
-  const adapter = new FastifyAdapter({ http2: true, https: tlsOptions(config.PALISADE_GATEWAY_TLS_DIR), bodyLimit: 1024 * 1024, connectionTimeout: 0, forceCloseConnections: true } as ConstructorParameters<typeof FastifyAdapter>[0]);
+async function listen(config: GatewayConfig, logger: Logger, metrics: Registry, register: (server: FastifyInstance) => void, checkIns: CheckInDesk): Promise<NestFastifyApplication> {
+  const serverFactory = (handler: RequestHandler) => agentListener(tlsOptions(config.PALISADE_GATEWAY_TLS_DIR), handler, (stream, headers) => takeCheckIn({ checkIns, logger }, stream, headers));
+  const adapter = new FastifyAdapter({ http2: true, serverFactory, bodyLimit: 1024 * 1024 } as unknown as ConstructorParameters<typeof FastifyAdapter>[0]);
   const server = adapter.getInstance<FastifyInstance>();
   server.addContentTypeParser(PROTOBUF_CONTENT_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   register(server);

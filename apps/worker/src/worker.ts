@@ -106,9 +106,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const every = config.PALISADE_RECONCILE_MS;
   const requests = new Periodic({ name: 'agent requests', everyMs: every, work: () => processor.drain(), logger });
   const outbox = new Periodic({ name: 'outbox', everyMs: every, work: () => dispatcher.dispatchOutbox(), logger });
-  const reconciler = new Periodic({ name: 'rollouts', everyMs: every, work: () => dispatcher.reconcile(), logger });
-  const identities = new Periodic({ name: 'endpoint reports', everyMs: every, work: processReports, logger });
-  const catchUp = new Periodic({ name: 'late nodes', everyMs: MINUTE_MS, work: catchUpNewcomers, logger });
+  const reconciler = new Periodic({ name: 'rollouts', everyMs: every, leastMs: 100, work: () => dispatcher.reconcile(), logger });
+  const identities = new Periodic({ name: 'endpoint reports', everyMs: every, leastMs: 50, work: processReports, logger });
+  const catchUp = new Periodic({ name: 'late nodes', everyMs: MINUTE_MS, leastMs: 500, work: catchUpNewcomers, logger });
   const sweeps = new Periodic({ name: 'sweep', everyMs: MINUTE_MS, work: async () => { await queue.sweep(); await sweepClusters(); }, logger });
   // Agents read metadata before the first rollout, and the timestamp must stay fresh without one.
   const metadata = new Periodic({ name: 'image metadata', everyMs: 60 * MINUTE_MS, work: async () => { await catalogue.current(); }, logger });

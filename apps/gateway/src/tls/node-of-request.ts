@@ -1,3 +1,4 @@
+import type { Http2Session, Http2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { DomainError } from '@palisade/errors';
 import { nodeIdentityOfSubjectAltName } from '@palisade/protocol';
@@ -23,17 +24,22 @@ const known = new WeakMap<object, CertifiedNode>();
  * The node of the client certificate, which TLS has verified against the node CA. Nothing in a payload can change it.
  * @throws DomainError `auth.unauthenticated`
  */
-export function nodeOfRequest(request: FastifyRequest, nowMs: number): CertifiedNode {
-  const socket = request.raw.socket as TLSSocket;
-  const session = (request.raw as { stream?: { session?: object } }).stream?.session ?? socket;
-  const node = known.get(session) ?? readNode(socket);
+export function nodeOfSession(session: Http2Session, nowMs: number): CertifiedNode {
+  const node = known.get(session) ?? readNode(session.socket as TLSSocket);
   known.set(session, node);
   if (node.notAfterMs <= nowMs) throw new DomainError('auth.unauthenticated', 'The node certificate of this connection has expired; recover it by challenge.');
   return node;
 }
 
+/** @throws DomainError `auth.unauthenticated` */
+export function nodeOfRequest(request: FastifyRequest, nowMs: number): CertifiedNode {
+  const { session } = (request.raw as unknown as { stream: Http2Stream }).stream;
+  if (session === undefined) throw new DomainError('auth.unauthenticated', 'The connection has ended.');
+  return nodeOfSession(session, nowMs);
+}
+
 function readNode(socket: TLSSocket): CertifiedNode {
-  const certificate = socket.getPeerX509Certificate?.();
+  const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) throw new DomainError('auth.unauthenticated', 'This route needs a node certificate.');
   if (!socket.authorized) {
     const why = String(socket.authorizationError ?? 'unknown reason');

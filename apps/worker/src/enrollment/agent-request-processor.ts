@@ -1,4 +1,4 @@
-import type { CertificateOutcome, EnrollNode, NodeDescription, RecoverNode, RenewCertificate } from '@palisade/control';
+import type { CertificateOutcome, EnrollNode, EnrollNodeInput, RecoverNode, RenewCertificate } from '@palisade/control';
 import type { Logger } from '@palisade/nest-kit';
 import type { AgentRequestQueue, OpenAgentRequest } from '@palisade/store';
 import { z } from 'zod';
@@ -18,6 +18,12 @@ const description = z.object({
 const enroll = z.object({ tokenPublicId: z.string().max(32), secretHash: hex, enrollmentUuid: uuid, description });
 const renew = z.object({ tenantId: uuid, nodeId: uuid, presentedSerial: z.string().max(64), replacesSerial: z.string().max(64) });
 const recover = z.object({ nodeId: uuid, nonce: hex, signature: hex });
+
+interface Answered {
+  readonly id: string;
+  readonly kind: OpenAgentRequest['kind'];
+  readonly outcome: CertificateOutcome;
+}
 
 export interface AgentRequestPorts {
   readonly queue: AgentRequestQueue;
@@ -44,35 +50,51 @@ export class AgentRequestProcessor {
   async drain(): Promise<void> {
     for (;;) {
       const open = await this.#ports.queue.open(BATCH);
-      let failed = 0;
-      const pending = [...open];
-      const worker = async (): Promise<void> => {
-        for (let request = pending.shift(); request !== undefined; request = pending.shift()) if (!(await this.#answer(request))) failed += 1;
-      };
-      await Promise.all(Array.from({ length: CONCURRENCY }, worker));
-      if (open.length < BATCH || failed > 0) return;
+      const { enroll: enrollments = [], other = [] } = Object.groupBy(open, (request) => (request.kind === 'enroll' ? 'enroll' : 'other'));
+      const answered = [...(await this.#enrollAll(enrollments)), ...(await this.#answerAll(other))];
+      await this.#ports.queue.finish(answered);
+      const enrolled = new Map(answered.flatMap(({ kind, outcome }) => (kind === 'enroll' && outcome.status === 200 ? [[outcome.clusterId, outcome.tenantId] as const] : [])));
+      for (const [clusterId, tenantId] of enrolled) this.#ports.onEnrolled(tenantId, clusterId);
+      if (open.length < BATCH || answered.length < open.length) return;
     }
   }
 
-  async #answer(request: OpenAgentRequest): Promise<boolean> {
+  async #enrollAll(requests: readonly OpenAgentRequest[]): Promise<Answered[]> {
+    const answered: Answered[] = [];
+    const valid: { readonly id: string; readonly input: EnrollNodeInput }[] = [];
+    for (const { id, input, csr, sourceAddress } of requests) {
+      const parsed = enroll.safeParse(input);
+      if (parsed.success) valid.push({ id, input: { ...parsed.data, csr, sourceAddress } });
+      else answered.push({ id, kind: 'enroll', outcome: malformed(parsed.error) });
+    }
     try {
-      const outcome = await this.#outcome(request);
-      await this.#ports.queue.finish(request.id, outcome);
-      if (outcome.status === 200 && request.kind === 'enroll') this.#ports.onEnrolled(outcome.tenantId, outcome.clusterId);
-      return true;
+      const outcomes = await this.#ports.enroll.executeAll(valid.map(({ input }) => input));
+      valid.forEach(({ id }, index) => answered.push({ id, kind: 'enroll', outcome: outcomes[index]! }));
     } catch (error) {
-      this.#ports.logger.warn({ err: error, request: request.id, kind: request.kind }, 'a request of an agent could not be answered yet');
-      return false;
+      this.#ports.logger.warn({ err: error, requests: valid.length }, 'enrollments could not be answered yet');
     }
+    return answered;
   }
 
-  #outcome(request: OpenAgentRequest): Promise<CertificateOutcome> {
-    const { csr, sourceAddress } = request;
-    switch (request.kind) {
-      case 'enroll': {
-        const input = enroll.safeParse(request.input);
-        return input.success ? this.#ports.enroll.execute({ ...input.data, description: input.data.description satisfies NodeDescription, csr, sourceAddress }) : malformed(input.error);
+  async #answerAll(requests: readonly OpenAgentRequest[]): Promise<Answered[]> {
+    const answered: Answered[] = [];
+    const pending = [...requests];
+    const worker = async (): Promise<void> => {
+      for (let request = pending.shift(); request !== undefined; request = pending.shift()) {
+        try {
+          answered.push({ id: request.id, kind: request.kind, outcome: await this.#outcome(request) });
+        } catch (error) {
+          this.#ports.logger.warn({ err: error, request: request.id, kind: request.kind }, 'a request of an agent could not be answered yet');
+        }
       }
+    };
+    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+    return answered;
+  }
+
+  async #outcome(request: OpenAgentRequest): Promise<CertificateOutcome> {
+    const { csr, sourceAddress } = request;
+    switch (request.kind as 'renew' | 'recover') {
       case 'renew': {
         const input = renew.safeParse(request.input);
         return input.success ? this.#ports.renew.execute({ ...input.data, csr, sourceAddress }) : malformed(input.error);
@@ -85,7 +107,7 @@ export class AgentRequestProcessor {
   }
 }
 
-async function malformed(error: z.ZodError): Promise<CertificateOutcome> {
+function malformed(error: z.ZodError): CertificateOutcome {
   const issue = error.issues[0];
   return { status: 400, code: 'request.invalid', detail: `${issue?.path.join('.') ?? 'The request'}: ${issue?.message ?? 'is not valid'}.` };
 }

@@ -30,17 +30,53 @@ export class EnrollNode {
   }
 
   async execute(input: EnrollNodeInput): Promise<CertificateOutcome> {
-    const owner = await this.#ports.owners.ofEnrollmentToken(input.tokenPublicId);
-    if (owner === undefined) return REFUSED;
-    let publicKey: Uint8Array;
+    const [outcome] = await this.executeAll([input]);
+    return outcome!;
+  }
+
+  /**
+   * Answers many at once, those of one token in one transaction, for a rack that boots. A request that spoils its
+   * transaction is tried again alone, so that it spoils no other.
+   */
+  async executeAll(inputs: readonly EnrollNodeInput[]): Promise<readonly CertificateOutcome[]> {
+    const outcomes: CertificateOutcome[] = inputs.map(() => REFUSED);
+    const byToken = Map.groupBy(inputs.keys(), (index) => inputs[index]!.tokenPublicId);
+    for (const [publicId, indexes] of byToken) {
+      const owner = await this.#ports.owners.ofEnrollmentToken(publicId);
+      if (owner === undefined) continue;
+      const ready = await Promise.all(indexes.map(async (index) => ({ index, input: inputs[index]!, request: await this.#read(inputs[index]!.csr) })));
+      for (const { index, request } of ready) if ('status' in request) outcomes[index] = request;
+      const readable = ready.flatMap(({ index, input, request }) => ('status' in request ? [] : [{ index, input, publicKey: request.publicKey }]));
+      for (const [position, outcome] of (await this.#claimAll(owner, readable)).entries()) outcomes[readable[position]!.index] = outcome;
+    }
+    return outcomes;
+  }
+
+  async #read(csr: Uint8Array): Promise<{ readonly publicKey: Uint8Array } | CertificateOutcome> {
     try {
-      ({ publicKey } = await this.#ports.authority.readRequest(input.csr));
+      return await this.#ports.authority.readRequest(csr);
     } catch (error) {
       if (isDomainError(error)) return { status: 400, code: error.code, detail: error.message };
       throw error;
     }
-    const context: TenantContext = { ...systemContext(parseTenantId(owner.tenantId), 'worker/enrollment'), sourceAddress: input.sourceAddress };
-    return this.#ports.unitOfWork.run(context, (repositories) => this.#claim(repositories, context, owner.tokenId, publicKey, input));
+  }
+
+  async #claimAll(owner: { readonly tenantId: string; readonly tokenId: string }, requests: readonly { readonly input: EnrollNodeInput; readonly publicKey: Uint8Array }[]): Promise<readonly CertificateOutcome[]> {
+    const [first] = requests;
+    if (first === undefined) return [];
+    const context: TenantContext = { ...systemContext(parseTenantId(owner.tenantId), 'worker/enrollment'), sourceAddress: first.input.sourceAddress };
+    try {
+      return await this.#ports.unitOfWork.run(context, async (repositories) => {
+        const outcomes: CertificateOutcome[] = [];
+        for (const { input, publicKey } of requests) outcomes.push(await this.#claim(repositories, context, owner.tokenId, publicKey, input));
+        return outcomes;
+      });
+    } catch (error) {
+      if (requests.length === 1) throw error;
+      const outcomes: CertificateOutcome[] = [];
+      for (const request of requests) outcomes.push(...(await this.#claimAll(owner, [request])));
+      return outcomes;
+    }
   }
 
   async #claim(repositories: EnrollmentRepositories, context: TenantContext, tokenId: string, publicKey: Uint8Array, input: EnrollNodeInput): Promise<CertificateOutcome> {

@@ -13,8 +13,8 @@ export interface OpenAgentRequest {
 export interface AgentRequestQueue {
   /** Open requests, oldest first. Another worker may be at the same ones: answering is idempotent. */
   open(limit: number): Promise<readonly OpenAgentRequest[]>;
-  /** Stores the outcome and wakes the gateway that waits. */
-  finish(id: string, outcome: unknown): Promise<void>;
+  /** Stores outcomes and wakes the gateways that wait. */
+  finish(answers: readonly { readonly id: string; readonly outcome: unknown }[]): Promise<void>;
   /** Drops what is older than ten minutes. @returns rows dropped */
   sweep(): Promise<number>;
 }
@@ -29,11 +29,16 @@ export function postgresAgentRequestQueue(source: DataSource): AgentRequestQueue
         );
         return rows.map((row) => ({ id: row.id, kind: row.kind, input: row.input, csr: row.csr, sourceAddress: row.source_address }));
       }),
-    finish: (id, outcome) =>
-      inSystemTransaction(source, async (session) => {
-        await session.execute('UPDATE palisade.agent_requests SET finished_at = now(), outcome = $2 WHERE id = $1 AND finished_at IS NULL', [id, JSON.stringify(outcome)]);
+    async finish(answers) {
+      if (answers.length === 0) return;
+      await inSystemTransaction(source, async (session) => {
+        await session.execute(
+          'UPDATE palisade.agent_requests r SET finished_at = now(), outcome = v.outcome FROM unnest($1::uuid[], $2::jsonb[]) AS v(id, outcome) WHERE r.id = v.id AND r.finished_at IS NULL',
+          [answers.map(({ id }) => id), answers.map(({ outcome }) => JSON.stringify(outcome))],
+        );
         await session.query("SELECT palisade.wake('agent-outcome', '{}')");
-      }),
+      });
+    },
     sweep: () =>
       inSystemTransaction(source, async (session) => {
         await session.execute("DELETE FROM palisade.recovery_challenges WHERE expires_at < now() - interval '10 minutes'");

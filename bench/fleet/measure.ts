@@ -1,0 +1,176 @@
+import { fork } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { AgentConnection } from '../../fleet/src/agent-connection.ts';
+import { ApiClient, type RolloutView } from '../../fleet/src/api-client.ts';
+import { Fleet } from '../../fleet/src/fleet.ts';
+import type { ControlPlane } from '../../tools/stack/control-plane.ts';
+import { percentile } from './percentile.ts';
+import { residentBytes } from './resident-memory.ts';
+
+export interface FleetFigures {
+  readonly agents: number;
+  readonly enroll_s: number;
+  readonly connect_s: number;
+  readonly offer_p99_s: number;
+  readonly kb_per_agent: number;
+  readonly bare_kb_per_agent: number;
+  readonly gateway_rss_mb: number;
+  readonly recover_s: number;
+  readonly checkin_p99_ms: number;
+  readonly worst_second_failed_pct: number;
+  readonly halted_at_wave: number;
+}
+
+const SETTLE_MS = 3_000;
+
+/** One run with this many agents on a control plane that has no other load. */
+export async function measureFleet(plane: ControlPlane, keysDir: string, count: number, tell: (sentence: string) => void): Promise<FleetFigures> {
+  const api = new ApiClient(plane.apiUrl, readFileSync(plane.ownerTokenFile, 'utf8').trim());
+  const gateway = { url: plane.gatewayUrl, ca: readFileSync(join(keysDir, 'root/gateway-ca.crt'), 'utf8') };
+  const cluster = await api.createCluster(`bench-${count}-${Date.now()}`);
+  const offers: number[] = [];
+  const checkIns: { readonly atMs: number; readonly durationMs: number }[] = [];
+  const refusals: number[] = [];
+  const fleet = new Fleet(gateway, count, () => ({
+    holdMs: 50_000,
+    onOffer: (_agent, _desired, atMs) => offers.push(atMs),
+    onCheckIn: (durationMs, held) => void (held || checkIns.push({ atMs: Date.now(), durationMs })),
+    onRefused: () => refusals.push(Date.now()),
+  }));
+  try {
+    const idleBytes = residentBytes(plane.processes.gateway.pid!);
+    const enrollS = await timed(async () => fleet.enroll(await api.enrollmentToken(cluster.id, count)));
+    tell(`${count} agents enrolled in ${enrollS.toFixed(1)} s`);
+    const connectS = await timed(() => fleet.start());
+    await delay(SETTLE_MS);
+    const heldBytes = residentBytes(plane.processes.gateway.pid!);
+    tell(`all connected and held after ${connectS.toFixed(1)} s; gateway at ${mb(heldBytes)} MB, ${kb(heldBytes - idleBytes, count)} KB an agent`);
+
+    const offerS = await measureOffer(api, cluster.id, offers, count, tell);
+    const recovery = await measureRecovery(plane, fleet, checkIns, refusals, tell);
+    const haltedAtWave = await measureHalt(api, cluster.id, fleet, tell);
+    const rss = residentBytes(plane.processes.gateway.pid!);
+    fleet.stop();
+    const bareKb = await measureBare(keysDir, fleet, gateway.ca, tell);
+    return {
+      agents: count,
+      enroll_s: enrollS,
+      connect_s: connectS,
+      offer_p99_s: offerS,
+      kb_per_agent: kb(heldBytes - idleBytes, count) - bareKb,
+      bare_kb_per_agent: bareKb,
+      gateway_rss_mb: mb(Math.max(rss, heldBytes)),
+      ...recovery,
+      halted_at_wave: haltedAtWave,
+    };
+  } finally {
+    fleet.stop();
+  }
+}
+
+/** From the OPEN of the last wave to the moment each node holds the offer. */
+async function measureOffer(api: ApiClient, clusterId: string, offers: number[], count: number, tell: (sentence: string) => void): Promise<number> {
+  offers.length = 0;
+  const created = await api.createRollout(clusterId, { strategy: { kind: 'sizes', sizes: [{ nodes: 1 }, { fraction: 1 }] }, gate: { bakeMs: 0, minHealthy: 0.9, maxUnknown: 0.1 } });
+  const done = await settled(api, clusterId, created.id, 180_000);
+  const openedMs = Date.parse(done.waves?.at(-1)?.openedAt ?? '');
+  await until(() => offers.length >= count, 30_000);
+  const delays = offers.map((atMs) => (atMs - openedMs) / 1000).filter((seconds) => seconds >= 0);
+  tell(`rollout ${done.state}: offered to ${offers.length} agents, p50 ${percentile(delays, 0.5).toFixed(2)} s, p99 ${percentile(delays, 0.99).toFixed(2)} s after OPEN`);
+  return offers.length < count ? Number.POSITIVE_INFINITY : percentile(delays, 0.99);
+}
+
+async function measureRecovery(plane: ControlPlane, fleet: Fleet, checkIns: { atMs: number; durationMs: number }[], refusals: number[], tell: (sentence: string) => void) {
+  await plane.processes.gateway.kill();
+  checkIns.length = 0;
+  refusals.length = 0;
+  const killedMs = Date.now();
+  await plane.processes.gateway.start();
+  const listeningMs = Date.now();
+  await until(() => fleet.connected === fleet.agents.length, 240_000);
+  const recoverS = (Date.now() - killedMs) / 1000;
+  const since = checkIns.filter((checkIn) => checkIn.atMs >= listeningMs);
+  const bySecond = new Map<number, { ok: number; refused: number }>();
+  const slot = (atMs: number) => {
+    const second = Math.floor((atMs - listeningMs) / 1000);
+    const counts = bySecond.get(second) ?? { ok: 0, refused: 0 };
+    bySecond.set(second, counts);
+    return counts;
+  };
+  for (const checkIn of since) slot(checkIn.atMs).ok += 1;
+  for (const atMs of refusals) if (atMs >= listeningMs) slot(atMs).refused += 1;
+  const worst = Math.max(0, ...[...bySecond.values()].map(({ ok, refused }) => (100 * refused) / (ok + refused)));
+  const p99 = percentile(since.map((checkIn) => checkIn.durationMs), 0.99);
+  tell(`gateway killed: ${fleet.connected} of ${fleet.agents.length} back after ${recoverS.toFixed(1)} s, check-in p99 ${p99} ms, worst second ${worst.toFixed(2)} % refused`);
+  return { recover_s: fleet.connected === fleet.agents.length ? recoverS : Number.POSITIVE_INFINITY, checkin_p99_ms: p99, worst_second_failed_pct: worst };
+}
+
+/** One node in a hundred fails; half a percent is tolerated. The canary is a good one, so the next wave must stop it. */
+async function measureHalt(api: ApiClient, clusterId: string, fleet: Fleet, tell: (sentence: string) => void): Promise<number> {
+  fleet.agents.forEach((agent, index) => (agent.behaviour = index % 100 === 7 ? 'failing' : 'healthy'));
+  for (let attempt = 0; attempt < 5; attempt += 1) {
+    const created = await api.createRollout(clusterId, { gate: { bakeMs: 0, maxFailed: 0.005, minHealthy: 0.9, maxUnknown: 0.1 } });
+    const done = await settled(api, clusterId, created.id, 120_000);
+    const wave = done.waves?.findIndex((candidate) => candidate.state === 'failed') ?? -1;
+    tell(`with 1 % failing nodes the rollout is ${done.state} at wave ${wave} (${done.waves?.[wave]?.name ?? '-'}): ${done.reason ?? ''}`);
+    // A canary that is itself one of the failing stops it even earlier; that is right too, and not what is measured.
+    if (wave !== 0) return wave;
+  }
+  return 0;
+}
+
+async function measureBare(keysDir: string, fleet: Fleet, ca: string, tell: (sentence: string) => void): Promise<number> {
+  const child = fork(join(import.meta.dirname, 'bare-server.ts'), [join(keysDir, 'gateway')], { execArgv: ['--conditions=palisade-src'] });
+  const connections: AgentConnection[] = [];
+  try {
+    const port = await new Promise<number>((resolve) => child.once('message', (message) => resolve((message as { port: number }).port)));
+    await delay(500);
+    const before = residentBytes(child.pid!);
+    const pending = [...fleet.agents];
+    const worker = async (): Promise<void> => {
+      for (let agent = pending.pop(); agent !== undefined; agent = pending.pop()) {
+        const connection = await AgentConnection.open(`https://127.0.0.1:${port}`, ca, { certificateChain: agent.enrolled!.certificateChain, privateKeyPem: agent.privateKeyPem });
+        await connection.get('/');
+        connections.push(connection);
+      }
+    };
+    await Promise.all(Array.from({ length: 24 }, worker));
+    await delay(SETTLE_MS);
+    const perAgent = kb(residentBytes(child.pid!) - before, fleet.agents.length);
+    tell(`a bare server holds the same connections at ${perAgent.toFixed(1)} KB each`);
+    return perAgent;
+  } finally {
+    for (const connection of connections) connection.close();
+    child.kill('SIGKILL');
+  }
+}
+
+async function settled(api: ApiClient, clusterId: string, id: string, withinMs: number): Promise<RolloutView> {
+  const deadline = Date.now() + withinMs;
+  for (;;) {
+    const rollout = await api.rollout(clusterId, id);
+    if (['succeeded', 'halted', 'paused'].includes(rollout.state) || Date.now() > deadline) return rollout;
+    await delay(200);
+  }
+}
+
+async function until(condition: () => boolean, withinMs: number): Promise<void> {
+  const deadline = Date.now() + withinMs;
+  while (!condition() && Date.now() < deadline) await delay(50);
+}
+
+async function timed(work: () => Promise<void>): Promise<number> {
+  const startedMs = performance.now();
+  await work();
+  return (performance.now() - startedMs) / 1000;
+}
+
+function kb(bytes: number, count: number): number {
+  return bytes / 1024 / count;
+}
+
+function mb(bytes: number): number {
+  return Math.round(bytes / 1024 / 1024);
+}
