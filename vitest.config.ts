@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 // Workspace packages resolve to their sources here, so tests need no build.
-const conditions = ['palisade-src', 'module', 'node', 'development|production'];
+// Without 'module': the AWS SDK's build for bundlers does not load in Node.
+const conditions = ['palisade-src', 'node', 'development|production'];
 const source = { resolve: { conditions }, ssr: { resolve: { conditions, externalConditions: ['palisade-src'] } } };
 const rooms = '{libs,apps,tools,demo,fleet}/**';
 

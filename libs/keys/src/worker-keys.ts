@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Signer } from '@palisade/bundle';
 import { openFileSigner } from './file-signer.ts';
+import { openSigner } from './open-signer.ts';
 
 /** Everything that only the worker holds. */
 export interface WorkerKeys {
@@ -27,10 +28,7 @@ export function openWorkerKeys(dir: string): WorkerKeys {
     director: openFileSigner(join(dir, 'director.key')),
     snapshot: openFileSigner(join(dir, 'snapshot.key')),
     timestamp: openFileSigner(join(dir, 'timestamp.key')),
-    nodeCa: {
-      certificatePem: readFileSync(join(dir, 'node-ca.crt'), 'utf8'),
-      keyPem: readFileSync(join(dir, 'node-ca.key'), 'utf8'),
-    },
+    nodeCa: readNodeCa(dir),
     roots: readRootChain(join(dir, 'roots')),
   };
 }
@@ -41,4 +39,22 @@ export function readRootChain(dir: string): readonly Uint8Array[] {
   const chain: Uint8Array[] = [];
   for (let version = 1; names.has(`${version}.root.json`); version += 1) chain.push(readFileSync(join(dir, `${version}.root.json`)));
   return chain;
+}
+
+/**
+ * As {@link openWorkerKeys}, but a role's key may be elsewhere: where `<role>.signer` is in the folder, it holds a
+ * reference (see `openSigner`) and is used instead of `<role>.key`.
+ * @throws DomainError `request.invalid`, `service.unavailable`
+ */
+export async function loadWorkerKeys(dir: string): Promise<WorkerKeys> {
+  const names = new Set(readdirSync(dir));
+  const signer = async (role: string): Promise<Signer> =>
+    names.has(`${role}.signer`) ? openSigner(readFileSync(join(dir, `${role}.signer`), 'utf8').trim()) : openFileSigner(join(dir, `${role}.key`));
+  const image = names.has('image.signer') || names.has('image.key') ? { image: await signer('image') } : {};
+  const [director, snapshot, timestamp] = await Promise.all([signer('director'), signer('snapshot'), signer('timestamp')]);
+  return { ...image, director, snapshot, timestamp, nodeCa: readNodeCa(dir), roots: readRootChain(join(dir, 'roots')) };
+}
+
+function readNodeCa(dir: string): WorkerKeys['nodeCa'] {
+  return { certificatePem: readFileSync(join(dir, 'node-ca.crt'), 'utf8'), keyPem: readFileSync(join(dir, 'node-ca.key'), 'utf8') };
 }
