@@ -12,7 +12,7 @@ const JOB_LIMIT_MS = 15_000;
 export interface RolloutDispatcherOptions {
   readonly openQueue: (options: JobQueueOptions) => Promise<JobQueue>;
   readonly work: WorkFinder;
-  readonly advance: AdvanceRollout;
+  readonly advance: Pick<AdvanceRollout, 'execute'>;
   readonly logger: Logger;
   readonly perTenant: number;
   readonly concurrency: number;
