@@ -97,7 +97,7 @@ const anySet = fc
   )
   .map((list) => list.map(({ np, ns, spec }, i) => (np ? networkPolicy(`p${i}`, ns, spec) : ciliumPolicy(`p${i}`, ns, spec))));
 
-describe('laws of policy sets', { timeout: 60_000 }, () => {
+describe('laws of policy sets', { timeout: 180_000 }, () => {
   test('the order of policies does not matter', () => {
     fc.assert(
       fc.property(anySet, (set) => {

@@ -10,7 +10,7 @@ const present = existsSync(folder);
 describe.skipIf(!present)(
   present ? 'the shared conformance corpus' : 'the shared conformance corpus (skipped: ../shared/conformance/open is not beside this checkout)',
   () => {
-    test('every flow and entry outside contested cases is answered as its project expects', { timeout: 60_000 }, () => {
+    test('every flow and entry outside contested cases is answered as its project expects', { timeout: 180_000 }, () => {
       const files = readCaseFiles(folder);
       const contested = new Set(
         files

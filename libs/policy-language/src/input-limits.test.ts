@@ -1,20 +1,20 @@
 import { describe, expect, test } from 'vitest';
 import { parsePolicies } from './parse-policies.ts';
 
-/** Generous for a loaded machine, far below what quadratic behaviour would take on these inputs. */
-const PROMPT_MS = 10_000;
+/** Of processor time, which a loaded machine does not stretch; quadratic behaviour would take far longer on these inputs. */
+const PROMPT_CPU_MS = 8_000;
 
 function refusedPromptly(text: string): string[] {
-  const start = performance.now();
+  const start = process.cpuUsage();
   const { documents, problems } = parsePolicies(text);
-  expect(performance.now() - start).toBeLessThan(PROMPT_MS);
+  expect(process.cpuUsage(start).user / 1_000).toBeLessThan(PROMPT_CPU_MS);
   expect(documents).toEqual([]);
   return [...new Set(problems.filter(({ severity }) => severity === 'error').map(({ code }) => code))];
 }
 
 const policyWith = (spec: string) => `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: ${spec}\n`;
 
-describe('hostile input ends in a clear error, soon', { timeout: 60_000 }, () => {
+describe('hostile input ends in a clear error, soon', { timeout: 180_000 }, () => {
   test('a document of 10 MB', () => {
     expect(refusedPromptly(policyWith(`{podSelector: {matchLabels: {a: "${'x'.repeat(10_000_000)}"}}}`))).toEqual(['input.too-large']);
   });

@@ -166,7 +166,7 @@ function expectHarmless(): void {
   expect(Object.keys(Object.prototype)).toEqual([]);
 }
 
-describe('the parser under generated input', { timeout: 60_000 }, () => {
+describe('the parser under generated input', { timeout: 180_000 }, () => {
   test('takes or refuses any object, with a place for every problem', () => {
     fc.assert(
       fc.property(objects, (value) => {
@@ -255,9 +255,9 @@ describe('the parser under generated input', { timeout: 60_000 }, () => {
     const policy = (rules: number) =>
       `{"apiVersion":"cilium.io/v2","kind":"CiliumNetworkPolicy","metadata":{"name":"p"},"spec":{"endpointSelector":{},"ingress":[${Array.from({ length: rules }, () => rule).join(',')}]}}`;
     const time = (text: string) => {
-      const start = performance.now();
+      const start = process.cpuUsage();
       expect(parsePolicies(text).documents).toHaveLength(1);
-      return performance.now() - start;
+      return process.cpuUsage(start).user;
     };
     time(policy(200));
     const small = Math.min(time(policy(200)), time(policy(200)), time(policy(200)));

@@ -54,8 +54,8 @@ describe('DNS patterns', () => {
   });
 
   test('take linear time on patterns that make backtracking explode', () => {
-    const start = performance.now();
+    const start = process.cpuUsage();
     expect(matches(`${'*a'.repeat(30)}b.com`, `${'a'.repeat(63)}.com`)).toBe(false);
-    expect(performance.now() - start).toBeLessThan(1_000);
+    expect(process.cpuUsage(start).user / 1_000).toBeLessThan(1_000);
   });
 });

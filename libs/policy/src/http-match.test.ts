@@ -34,8 +34,8 @@ describe('HTTP rules', () => {
   });
 
   test('matching is linear where backtracking engines hang', () => {
-    const start = performance.now();
+    const start = process.cpuUsage();
     expect(compileWholeMatch('(a|a)*(a|a)*b')('a'.repeat(5_000))).toBe(false);
-    expect(performance.now() - start).toBeLessThan(2_000);
+    expect(process.cpuUsage(start).user / 1_000).toBeLessThan(2_000);
   });
 });

@@ -54,7 +54,7 @@ function replacedAt(value: unknown, [key, ...rest]: readonly (string | number)[]
   return copy;
 }
 
-test('a damaged IR is refused with a pointer or read to something that reads back the same', () => {
+test('a damaged IR is refused with a pointer or read to something that reads back the same', { timeout: 60_000 }, () => {
   const set = createPolicySet([document]);
   const replacement = fc.oneof(
     fc.jsonValue({ maxDepth: 2 }),
