@@ -157,6 +157,15 @@ struct connection {
 	__u32 exported_packets[2]; /* what events have told already; the rest is the next delta */
 	__u32 exported_epoch;
 	__u64 exported_bytes[2];
+	__u64 socket_cookie; /* of the endpoint's socket where it opened the connection, see struct process; 0: unknown */
+};
+
+/* Who opened a connection, by socket cookie. */
+struct process {
+	__u32 pid;
+	__u32 uid;
+	__u64 cgroup_id;
+	char command[16];
 };
 
 struct address4_key {

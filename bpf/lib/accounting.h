@@ -55,7 +55,8 @@ __noinline int report_flow(struct scene *s, struct report *r, struct connection 
 	struct loss_counters *loss = losses();
 	const struct packet *p;
 	struct flow_event *e;
-	__u64 sequence;
+	struct process *process;
+	__u64 sequence, cookie;
 
 	if (!loss || !s || !r)
 		return 0;
@@ -101,6 +102,13 @@ __noinline int report_flow(struct scene *s, struct report *r, struct connection 
 	e->shadow_rule_id = r->shadow_rule_id;
 	e->shadow_verdict = r->shadow_verdict;
 	e->first_seen_ns = s->now_ns;
+	cookie = c ? c->socket_cookie : s->socket_cookie;
+	process = cookie ? bpf_map_lookup_elem(&processes, &cookie) : 0;
+	if (process) {
+		e->pid = process->pid;
+		e->uid = process->uid;
+		__builtin_memcpy(e->command, process->command, sizeof(e->command));
+	}
 	if (c) {
 		e->first_seen_ns = c->first_seen_ns;
 		if (r->kind != EVENT_DROPPED) {

@@ -247,6 +247,7 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 			c->flags |= CONNECTION_ADOPTED;
 	}
 	c->policy_port = port;
+	c->socket_cookie = s->socket_cookie;
 	c->first_seen_ns = c->last_seen_ns = s->now_ns;
 	c->packets[0] = !swapped;
 	c->packets[1] = swapped;

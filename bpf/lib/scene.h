@@ -29,6 +29,7 @@ struct scene {
 	__u32 reason;    /* why it is dropped */
 	__u32 pass_mark; /* mark to set on a packet that passes */
 	__u32 picking_up;
+	__u64 socket_cookie;
 };
 
 /* Per processor instead of on the stack, which is 512 bytes for all calls together. One row for each kind of program that
@@ -52,6 +53,7 @@ static __always_inline struct scene *scene_of(__u32 row, const struct endpoint *
 	s->direction = direction;
 	s->reason = 0;
 	s->pass_mark = 0;
+	s->socket_cookie = 0;
 	return s;
 }
 

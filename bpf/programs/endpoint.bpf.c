@@ -11,6 +11,7 @@
 #include "../include/maps.h"
 #include "../lib/packet.h"
 #include "../lib/scene.h"
+#include "../lib/process.h"
 #include "../lib/accounting.h"
 #include "../lib/address.h"
 #include "../lib/policy.h"
@@ -115,6 +116,8 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 		return isolated(s, s->direction) ? drop_unread(s, REASON_FRAGMENT) : PASS;
 	if (s->packet.related && check_related(skb, s))
 		return PASS;
+	if (s->direction == DIRECTION_EGRESS && s->packet.tcp_flags == TCP_SYN)
+		s->socket_cookie = bpf_get_socket_cookie(skb);
 	verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
 	if (verdict != DROP && s->packet.first_fragment)
 		fragment_remember(s);

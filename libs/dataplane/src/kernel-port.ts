@@ -129,6 +129,8 @@ export interface KernelPort {
   /** `ingress` and `egress` of the host-side interface; at the head of its chain. */
   attachInterface(program: Descriptor, ifindex: number, side: 'ingress' | 'egress'): Descriptor;
   attachNetfilter(program: Descriptor, family: 4 | 6, hook: NetfilterHook, priority: number): Descriptor;
+  /** A tracepoint by BTF, for the whole machine. */
+  attachTracepoint(program: Descriptor): Descriptor;
   attachCgroup(program: Descriptor, cgroup: string, kind: ProgramKind): Descriptor;
   /** Replaces the program of a link atomically. Netfilter links cannot. */
   updateLink(link: Descriptor, program: Descriptor): void;

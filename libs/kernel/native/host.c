@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/magic.h>
 #include <linux/membarrier.h>
 #include <net/if.h>
@@ -126,6 +127,33 @@ static napi_value probe(napi_env env, napi_callback_info info)
 	return out;
 }
 
+// probeProgram(type, attachType, target) → whether the smallest program of this kind loads; `target` names a kernel
+// function or tracepoint by BTF, or is empty
+static napi_value probe_program(napi_env env, napi_callback_info info)
+{
+	// r0 = 1; exit
+	static const struct bpf_insn smallest[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	napi_value a[3], out;
+	int64_t type, attach;
+	char target[128];
+	int fd;
+
+	if (!read_arguments(env, info, 3, a) || !read_int(env, a[0], &type) || !read_int(env, a[1], &attach) ||
+	    !read_text(env, a[2], target, sizeof(target)))
+		return NULL;
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = attach);
+	if (target[0])
+		options.attach_btf_id = libbpf_find_vmlinux_btf_id(target, attach);
+	fd = bpf_prog_load(type, "probe", "GPL", smallest, 2, &options);
+	if (fd >= 0)
+		close(fd);
+	napi_get_boolean(env, fd >= 0, &out);
+	return out;
+}
+
 void define_host(napi_env env, napi_value exports)
 {
 	define(env, exports, "interfaceIndex", interface_index);
@@ -136,4 +164,5 @@ void define_host(napi_env env, napi_value exports)
 	define(env, exports, "processors", processors);
 	define(env, exports, "monotonicCoarseNs", monotonic_coarse);
 	define(env, exports, "probe", probe);
+	define(env, exports, "probeProgram", probe_program);
 }

@@ -242,6 +242,18 @@ describe.skipIf(unavailable)('the kernel enforcer on real traffic', () => {
     expect(seen.find((event) => event.destination === db.address)).toMatchObject({ verdict: 'forwarded', shadowVerdict: 'dropped', shadowRuleId: 3 });
   });
 
+  it('names the process that opened a connection, direct and through a service', async () => {
+    await enforcer.apply(desired(SHOP));
+    await frontend.ask({ op: 'tcp', host: backend.address, port: 8080 });
+    await frontend.ask({ op: 'tcp', host: SERVICE, port: 80 });
+    await frontend.ask({ op: 'tcp', host: db.address, port: 5432, timeoutMs: 300 });
+    const own = (await events()).filter((event) => event.direction === 'egress' && event.source === frontend.address && event.event !== 'delta');
+    const processes = own.map((event) => [event.destination, event.pid, event.uid]);
+    for (const destination of [backend.address, db.address]) expect(processes).toContainEqual([destination, frontend.pid, 0]);
+    expect(own.find((event) => event.serviceAddress === SERVICE)?.pid).toBe(frontend.pid);
+    expect(own[0]?.command).not.toBe('');
+  });
+
   it('lets audited traffic pass and says what would have dropped it', async () => {
     await enforcer.apply(desired({ 'pod/shop/frontend': [entry('egress', 0, 0, 0, 'audit', 3)] }));
     expect(await frontend.ask({ op: 'tcp', host: db.address, port: 5432 })).toMatchObject({ ok: true });

@@ -125,6 +125,7 @@ class KernelEnforcer implements Enforcer {
       this.#kernel.preparePins(this.#pins.base);
       this.#programs.ensure(object);
       const afterDnat = this.#programs.ensureNetfilter(object.sha256);
+      this.#programs.ensureTracepoint(object.sha256);
       const target: DesiredBank = {
         contentDigest: desired.contentDigest,
         bundleGeneration: desired.generation,
@@ -200,7 +201,7 @@ class KernelEnforcer implements Enforcer {
   }
 
   async uninstall(): Promise<void> {
-    for (const folder of [this.#pins.links, this.#pins.netfilter]) {
+    for (const folder of [this.#pins.links, this.#pins.netfilter, this.#pins.tracepoints]) {
       for (const name of this.#kernel.listPins(folder)) {
         const link = this.#kernel.openPin(`${folder}/${name}`);
         if (link === undefined) continue;

@@ -38,6 +38,10 @@ export class Pins {
     return `${this.base}/netfilter`;
   }
 
+  get tracepoints(): string {
+    return `${this.base}/tracepoints`;
+  }
+
   get policies(): string {
     return `${this.base}/policies`;
   }

@@ -6,6 +6,7 @@ import type { Pins } from './pins.ts';
 const OBJECT = 'endpoint';
 const INTERFACE_PROGRAMS = ['from_endpoint', 'to_endpoint', 'export_connections'] as const;
 const NETFILTER_PROGRAM = 'after_dnat';
+const TRACEPOINT_PROGRAM = 'on_socket_state';
 /** Two priorities, so that a new program can be attached before the old one leaves (netfilter links cannot be updated). */
 const PRIORITIES = [-250, -251] as const;
 const NETFILTER_POINTS = [
@@ -46,20 +47,21 @@ export class ProgramSet {
   }
 
   #load(object: ProgramObject): LoadedObject {
-    const netfilter = this.#kernel.features()['netfilter-link'] === true;
+    const features = this.#kernel.features();
     return this.#kernel.load({
       object: object.bytes,
       mapPins: this.#pins.maps,
       maxEntries: this.#maxEntries,
       programs: [
         ...INTERFACE_PROGRAMS.map((name) => ({ name, kind: 'interface' as const })),
-        ...(netfilter ? [{ name: NETFILTER_PROGRAM, kind: 'netfilter' as const }] : []),
+        ...(features['netfilter-link'] === true ? [{ name: NETFILTER_PROGRAM, kind: 'netfilter' as const }] : []),
+        ...(features['tracepoint'] === true ? [{ name: TRACEPOINT_PROGRAM, kind: 'tracepoint' as const }] : []),
       ],
     });
   }
 
   /** @throws DomainError `kernel.load-failed` when the digest's programs are not pinned */
-  open(digest: string, name: (typeof INTERFACE_PROGRAMS)[number] | typeof NETFILTER_PROGRAM): Descriptor {
+  open(digest: string, name: (typeof INTERFACE_PROGRAMS)[number] | typeof NETFILTER_PROGRAM | typeof TRACEPOINT_PROGRAM): Descriptor {
     const found = this.#kernel.openPin(this.#pins.program(digest, name));
     if (found === undefined) throw new DomainError('kernel.load-failed', `The program ${name} of ${digest} is not pinned.`);
     return found;
@@ -97,6 +99,24 @@ export class ProgramSet {
       if (!(error instanceof DomainError) || error.params['errno'] !== 'EBUSY') throw error;
       return this.#kernel.attachNetfilter(program, family, hook, PRIORITIES[1]);
     }
+  }
+
+  /** Attaches the process hook of `digest` before an older one leaves. Without it flows name no process, and nothing else changes. */
+  ensureTracepoint(digest: string): void {
+    if (this.#kernel.features()['tracepoint'] !== true) return;
+    const present = this.#kernel.listPins(this.#pins.tracepoints);
+    const name = `socket-state-${digest.slice(0, 16)}`;
+    if (!present.includes(name)) {
+      const program = this.open(digest, TRACEPOINT_PROGRAM);
+      try {
+        const link = this.#kernel.attachTracepoint(program);
+        this.#kernel.pin(link, `${this.#pins.tracepoints}/${name}`);
+        this.#kernel.close(link);
+      } finally {
+        this.#kernel.close(program);
+      }
+    }
+    for (const old of present.filter((candidate) => candidate !== name)) this.#kernel.removePin(`${this.#pins.tracepoints}/${old}`);
   }
 
   /** Removes the pins of programs that neither bank names. */

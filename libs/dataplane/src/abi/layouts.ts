@@ -56,7 +56,10 @@ export const CONNECTION = layout('connection', {
   exported_packets: ['u32', 2],
   exported_epoch: ['u32'],
   exported_bytes: ['u64', 2],
+  socket_cookie: ['u64'],
 });
+
+export const PROCESS = layout('process', { pid: ['u32'], uid: ['u32'], cgroup_id: ['u64'], command: ['u8', 16] });
 
 export const ADDRESS4_KEY = layout('address4_key', { network: ['u32'], address_be: ['u8', 4] });
 export const ADDRESS6_KEY = layout('address6_key', { network: ['u32'], address_be: ['u8', 16] });
@@ -161,6 +164,7 @@ export const LAYOUTS = [
   CONNECTION_KEY4,
   CONNECTION_KEY6,
   CONNECTION,
+  PROCESS,
   ADDRESS4_KEY,
   ADDRESS6_KEY,
   PREFIX4_KEY,

@@ -24,7 +24,7 @@ interface FakeProgram {
 
 interface FakeLink {
   readonly id: number;
-  readonly target: { readonly kind: 'interface'; readonly ifindex: number } | { readonly kind: 'netfilter' | 'cgroup' };
+  readonly target: { readonly kind: 'interface'; readonly ifindex: number } | { readonly kind: 'netfilter' | 'cgroup' | 'tracepoint' };
   program: FakeProgram;
   attached: boolean;
 }
@@ -65,7 +65,7 @@ export class FakeKernel implements KernelPort {
 
   constructor(machine: FakeMachine = new FakeMachine(), features: Readonly<Record<string, boolean>> = {}) {
     this.#machine = machine;
-    this.#features = { btf: true, ringbuf: true, batch: true, tcx: true, 'netfilter-link': true, 'coarse-clock': true, fentry: true, cgroup2: true, ...features };
+    this.#features = { btf: true, ringbuf: true, batch: true, tcx: true, 'netfilter-link': true, 'coarse-clock': true, tracepoint: true, fentry: true, cgroup2: true, ...features };
   }
 
   #give(object: FakeObject): Descriptor {
@@ -248,6 +248,10 @@ export class FakeKernel implements KernelPort {
 
   attachNetfilter(program: Descriptor, _family: 4 | 6, _hook: NetfilterHook, _priority: number): Descriptor {
     return this.#attach(program, { kind: 'netfilter' });
+  }
+
+  attachTracepoint(program: Descriptor): Descriptor {
+    return this.#attach(program, { kind: 'tracepoint' });
   }
 
   attachCgroup(program: Descriptor, _cgroup: string, _kind: ProgramKind): Descriptor {

@@ -15,6 +15,7 @@ import {
   MAX_ENDPOINTS,
   PALISADE_BANKS,
   POLICY_SHAPE,
+  PROCESS,
   SERVICE_KEY,
   type MapType,
 } from '@palisade/dataplane';
@@ -49,6 +50,7 @@ export const MAP_DEFINITIONS: Readonly<Record<string, MapDefinition>> = {
   services: { type: 'lpm-trie', keySize: SERVICE_KEY.size, valueSize: 4, maxEntries: 65536 },
   endpoint_counters: array(ENDPOINT_COUNTERS.size, MAX_ENDPOINTS, 'percpu-array'),
   loss_counters: array(LOSS_COUNTERS.size, 1, 'percpu-array'),
+  processes: { type: 'lru-hash', keySize: 8, valueSize: PROCESS.size, maxEntries: 65536 },
   events: { type: 'ring-buffer', keySize: 0, valueSize: 0, maxEntries: 8 << 20 },
   bank_states: array(BANK_STATE.size, PALISADE_BANKS),
   endpoint_states: array(ENDPOINT_STATE.size, BANKED),

@@ -49,6 +49,7 @@ export interface NativeAddon {
   waitForPrograms(): void;
   processors(): number;
   monotonicCoarseNs(): bigint;
+  probeProgram(type: number, attachType: number, target: string): boolean;
   probe(kind: number, number: number, program: number): boolean;
 }
 

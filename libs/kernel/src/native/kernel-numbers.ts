@@ -29,6 +29,7 @@ export const PROGRAM_NUMBERS: Readonly<Record<ProgramKind, { readonly type: numb
   tracepoint: { type: -1, attachType: -1 },
 };
 
+export const TRACE_RAW_TRACEPOINT = 23;
 export const TCX_ATTACH = { ingress: 46, egress: 47 } as const;
 export const NETFILTER_FAMILY = { 4: 2, 6: 10 } as const;
 /** enum nf_inet_hooks */

@@ -18,7 +18,7 @@ import type {
 } from '@palisade/dataplane';
 import { loadNativeAddon, type NativeAddon } from './addon.ts';
 import { kernelCall } from './kernel-failure.ts';
-import { MAP_TYPE_NAME, MAP_TYPE_NUMBER, NETFILTER_FAMILY, NETFILTER_HOOK, NO_PREALLOCATION, PROGRAM_NUMBERS, TCX_ATTACH } from './kernel-numbers.ts';
+import { MAP_TYPE_NAME, MAP_TYPE_NUMBER, NETFILTER_FAMILY, NETFILTER_HOOK, NO_PREALLOCATION, PROGRAM_NUMBERS, TCX_ATTACH, TRACE_RAW_TRACEPOINT } from './kernel-numbers.ts';
 import { probeFeatures } from './probe-features.ts';
 
 const BPF_FILE_SYSTEM = '/sys/fs/bpf';
@@ -206,6 +206,10 @@ export class NativeKernel implements KernelPort {
     ) as Descriptor;
   }
 
+  attachTracepoint(program: Descriptor): Descriptor {
+    return kernelCall('kernel.attach-failed', 'Attaching to a tracepoint', () => this.#addon.linkTarget(program, 0, TRACE_RAW_TRACEPOINT)) as Descriptor;
+  }
+
   attachCgroup(program: Descriptor, cgroup: string, kind: ProgramKind): Descriptor {
     return kernelCall('kernel.attach-failed', `Attaching to the cgroup ${cgroup}`, () => {
       const folder = openSync(cgroup, 'r');
@@ -229,8 +233,9 @@ export class NativeKernel implements KernelPort {
     try {
       this.#addon.linkDetach(link);
     } catch (error) {
-      // Its interface or cgroup is gone already.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOLINK') throw error;
+      // ENOLINK: its interface or cgroup is gone already. EOPNOTSUPP: tracepoints end with their last pin and descriptor.
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOLINK' && code !== 'EOPNOTSUPP') throw error;
     }
   }
 }

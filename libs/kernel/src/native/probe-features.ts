@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { NativeAddon } from './addon.ts';
-import { MAP_TYPE_NUMBER } from './kernel-numbers.ts';
+import { MAP_TYPE_NUMBER, PROGRAM_NUMBERS, TRACE_RAW_TRACEPOINT } from './kernel-numbers.ts';
 
 const MAP = 0;
 const PROGRAM = 1;
@@ -8,6 +8,7 @@ const HELPER = 2;
 const SCHED_CLS = 3;
 const TRACING = 26;
 const NETFILTER = 32;
+const TRACE_FENTRY = 24;
 const KTIME_GET_COARSE_NS = 160;
 
 /** Mount point of the cgroup v2 hierarchy; on hybrid systems it lies below /sys/fs/cgroup. */
@@ -51,8 +52,9 @@ export function probeFeatures(addon: NativeAddon): Readonly<Record<string, boole
     'coarse-clock': attempt(() => addon.probe(HELPER, KTIME_GET_COARSE_NS, SCHED_CLS)),
     // TCX came with Linux 6.6; libbpf cannot probe for attach points.
     tcx: attempt(() => addon.probe(PROGRAM, SCHED_CLS, 0)) && kernelAtLeast(release, 6, 6),
-    'netfilter-link': attempt(() => addon.probe(PROGRAM, NETFILTER, 0)) || kernelAtLeast(release, 6, 4),
-    fentry: attempt(() => addon.probe(PROGRAM, TRACING, 0)),
+    'netfilter-link': addon.probeProgram(NETFILTER, PROGRAM_NUMBERS.netfilter.attachType, ''),
+    tracepoint: addon.probeProgram(TRACING, TRACE_RAW_TRACEPOINT, 'inet_sock_set_state'),
+    fentry: addon.probeProgram(TRACING, TRACE_FENTRY, 'tcp_v4_connect'),
     cgroup2: attempt(() => cgroup2Mount() !== undefined),
   };
 }

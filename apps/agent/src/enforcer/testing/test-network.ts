@@ -29,6 +29,11 @@ export class TestPod {
     this.address6 = `fd77:0:0:${index}::10`;
   }
 
+  /** Process id of the pod's host program (nsenter replaces itself with it). */
+  get pid(): number {
+    return this.#process?.pid ?? 0;
+  }
+
   start(): void {
     this.#process = spawn('nsenter', [`--net=/run/netns/${this.namespace}`, process.execPath, HOST_PROGRAM], { stdio: 'pipe' });
     createInterface({ input: this.#process.stdout }).on('line', (line) => {
