@@ -6,15 +6,16 @@ import type { PolicySet } from './policy-set.ts';
 export interface PolicyFinding {
   /**
    * - `equal-priority`: the order of these policies is undefined (rule 21)
+   * - `content-conflict`: HTTP and DNS rules meet on the same endpoints, peers and port, which nothing can satisfy (rule 53)
    * - `not-enforced`: the policy asks for content checks that do not exist here; they fail closed
    */
-  readonly code: 'equal-priority' | 'not-enforced';
+  readonly code: 'equal-priority' | 'content-conflict' | 'not-enforced';
   readonly policies: readonly string[];
   readonly message: string;
 }
 
 export function policyFindings(set: PolicySet): PolicyFinding[] {
-  return [...equalPriorities(set), ...set.policies.flatMap(notEnforced)];
+  return [...equalPriorities(set), ...contentConflicts(set), ...set.policies.flatMap(notEnforced)];
 }
 
 function equalPriorities(set: PolicySet): PolicyFinding[] {
@@ -38,6 +39,34 @@ function equalPriorities(set: PolicySet): PolicyFinding[] {
         message: `${policies.join(' and ')} have the same place (${place}): where they select the same endpoint their order is undefined. Give them different priorities.`,
       };
     });
+}
+
+/** Only conflicts that the text of the policies shows: the same selectors and the same port. Others show in verdicts. */
+function contentConflicts(set: PolicySet): PolicyFinding[] {
+  const byPlace = new Map<string, { readonly kinds: Set<string>; readonly policies: Set<string> }>();
+  for (const policy of set.policies) {
+    for (const block of policy.blocks) {
+      for (const { peers, ports } of block.rules) {
+        for (const { l7, ports: matches } of ports) {
+          if (l7 === undefined || l7.kind === 'unsupported') continue;
+          for (const match of matches) {
+            const place = JSON.stringify([block.direction, block.subject, peers, match]);
+            const found = byPlace.get(place) ?? { kinds: new Set(), policies: new Set() };
+            byPlace.set(place, found);
+            found.kinds.add(l7.kind);
+            found.policies.add(policyKey(policy));
+          }
+        }
+      }
+    }
+  }
+  return [...byPlace.values()]
+    .filter(({ kinds }) => kinds.size > 1)
+    .map(({ policies }) => ({
+      code: 'content-conflict',
+      policies: [...policies],
+      message: `${[...policies].join(' and ')} look for HTTP and for DNS in the same connections, so all of them are refused: keep one protocol on this port.`,
+    }));
 }
 
 function notEnforced(policy: PolicyDocument): PolicyFinding[] {

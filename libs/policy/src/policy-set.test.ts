@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { PolicyDocument } from './ir.ts';
+import type { L7Clause, PolicyDocument } from './ir.ts';
 import { decodePolicyDocument, decodePolicySet } from './codec/ir-codec.ts';
 import { policyFindings } from './policy-findings.ts';
 import { createPolicySet } from './policy-set.ts';
@@ -126,5 +126,21 @@ describe('findings', () => {
     expect(policyFindings(createPolicySet([at('a', 5), at('b', 5), at('c', 6)]))).toEqual([
       expect.objectContaining({ code: 'equal-priority', policies: ['ClusterNetworkPolicy:a/a', 'ClusterNetworkPolicy:a/b'] }),
     ]);
+  });
+
+  test('HTTP and DNS rules on the same connections are reported', () => {
+    const withL7 = (name: string, l7: L7Clause) =>
+      policy(name, [], {
+        blocks: policy(name, [1]).blocks.map((block) => ({
+          ...block,
+          rules: block.rules.map((rule) => ({ ...rule, ports: [{ ports: [{ kind: 'range', protocol: 'TCP', first: 53, last: 53 }], l7 }] })),
+        })),
+      });
+    const http = withL7('a', { kind: 'http', mode: 'hard', rules: [] });
+    const dns = withL7('b', { kind: 'dns', mode: 'hard', names: [] });
+    expect(policyFindings(createPolicySet([http, dns]))).toEqual([
+      expect.objectContaining({ code: 'content-conflict', policies: ['NetworkPolicy:a/a', 'NetworkPolicy:a/b'] }),
+    ]);
+    expect(policyFindings(createPolicySet([http, withL7('c', { kind: 'http', mode: 'hard', rules: [] })]))).toEqual([]);
   });
 });
