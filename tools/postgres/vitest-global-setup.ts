@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { LOGIN_ROLES, OWNER_ROLE, ensureDatabase, ensureOwner, urlFor, type LoginRole } from './database.ts';
 import { startPostgres } from './embedded-postgres.ts';
@@ -17,8 +17,31 @@ declare module 'vitest' {
 export const TEMPLATE_DATABASE = 'palisade_template';
 const prefix = 'palisade-test-postgres-';
 
+type Passwords = Record<LoginRole | 'owner', string>;
+
+interface SharedPostgres {
+  readonly adminUrl: string;
+  readonly passwords: Passwords;
+  stop(): Promise<void>;
+}
+
+// Vitest runs this file once for every project that names it, each time as a module of its own: what they share is global.
+const place = globalThis as { palisadeTestPostgres?: { users: number; readonly server: Promise<SharedPostgres> } };
+
 /** Starts one PostgreSQL for the whole run, in memory where it can be, with a migrated template database. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const shared = (place.palisadeTestPostgres ??= { users: 0, server: start() });
+  shared.users += 1;
+  const { adminUrl, passwords, stop } = await shared.server;
+  project.provide('postgresUrl', adminUrl);
+  project.provide('postgresPasswords', passwords);
+  return async () => {
+    shared.users -= 1;
+    if (shared.users === 0) await stop();
+  };
+}
+
+async function start(): Promise<SharedPostgres> {
   const parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
   removeLeftovers(parent);
   const folder = join(parent, `${prefix}${process.pid}`);
@@ -30,20 +53,17 @@ export default async function setup(project: TestProject): Promise<() => Promise
     settings: { dynamic_shared_memory_type: 'mmap' },
   });
   // Logins are of the whole server, and it lives as long as this run only.
-  const passwords = Object.fromEntries(['owner', ...LOGIN_ROLES].map((role) => [role, `test-${role}`])) as Record<
-    LoginRole | 'owner',
-    string
-  >;
+  const passwords = Object.fromEntries(['owner', ...LOGIN_ROLES].map((role) => [role, `test-${role}`])) as Passwords;
   await ensureOwner(postgres.adminUrl, passwords.owner);
   await ensureDatabase(postgres.adminUrl, TEMPLATE_DATABASE);
-  if (existsSync(resolve(import.meta.dirname, '../../migrations/src/main.ts'))) {
-    await migrate(urlFor(postgres.adminUrl, OWNER_ROLE, passwords.owner, TEMPLATE_DATABASE), passwords, 'source');
-  }
-  project.provide('postgresUrl', postgres.adminUrl);
-  project.provide('postgresPasswords', passwords);
-  return async () => {
-    await postgres.stop();
-    rmSync(folder, { recursive: true, force: true });
+  await migrate(urlFor(postgres.adminUrl, OWNER_ROLE, passwords.owner, TEMPLATE_DATABASE), passwords, 'source');
+  return {
+    adminUrl: postgres.adminUrl,
+    passwords,
+    stop: async () => {
+      await postgres.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
   };
 }
 
