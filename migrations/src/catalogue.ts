@@ -97,7 +97,7 @@ async function foreignKeyBreaches(client: pg.ClientBase, global: readonly string
 async function grantBreaches(client: pg.ClientBase): Promise<string[]> {
   const { rows } = await client.query<{ on_table: string; grantee: string; privilege: string; leaf: boolean; kept: boolean }>(`
     SELECT c.relname AS on_table, COALESCE(r.rolname, 'PUBLIC') AS grantee, g.privilege_type AS privilege,
-           c.relispartition AND c.relkind = 'r' AS leaf, c.relname = 'audit_event' AS kept
+           c.relispartition AND c.relkind = 'r' AS leaf, c.relname IN ('audit_event', 'audit_checkpoint') AS kept
     FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) g LEFT JOIN pg_roles r ON r.oid = g.grantee
     WHERE c.relnamespace = 'palisade'::regnamespace AND c.relkind IN ('r', 'p') AND g.grantee <> c.relowner ORDER BY 1, 2, 3`);
   return rows.flatMap(({ on_table, grantee, privilege, leaf, kept }) => {
@@ -105,7 +105,7 @@ async function grantBreaches(client: pg.ClientBase): Promise<string[]> {
     if (grantee === 'PUBLIC') return [grant];
     if (['TRUNCATE', 'TRIGGER', 'REFERENCES', 'MAINTAIN'].includes(privilege)) return [grant];
     if (leaf && !(grantee === 'palisade_ingest' && privilege === 'INSERT')) return [`${grant}, but a leaf takes INSERT of palisade_ingest only`];
-    if (kept && !['INSERT', 'SELECT'].includes(privilege)) return [`${grant}, but audit events are never changed`];
+    if (kept && !['INSERT', 'SELECT'].includes(privilege)) return [`${grant}, but what is audited is never changed`];
     return [];
   });
 }

@@ -77,7 +77,7 @@ describe('the catalogue of the migrated database', () => {
     ['CREATE INDEX seeded ON palisade.clusters (name)', 'clusters: index seeded leads with name, not with tenant_id'],
     ['ALTER TABLE palisade.policies ADD UNIQUE (id), ADD CONSTRAINT seeded FOREIGN KEY (id) REFERENCES palisade.policies (id)', 'policies: foreign key seeded does not compare tenant_id'],
     ['GRANT SELECT ON palisade.clusters TO PUBLIC', 'clusters: SELECT is granted to PUBLIC'],
-    ['GRANT DELETE ON palisade.audit_event TO palisade_api', 'audit_event: DELETE is granted to palisade_api, but audit events are never changed'],
+    ['GRANT DELETE ON palisade.audit_event TO palisade_api', 'audit_event: DELETE is granted to palisade_api, but what is audited is never changed'],
     ["CREATE FUNCTION palisade.seeded() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'", 'palisade.seeded() is SECURITY DEFINER without a search_path of its own'],
   ])('is found out when it has: %s', async (statement, breach) => {
     await withClient(database.ownerUrl, async (client) => {

@@ -1,6 +1,9 @@
 export { AuthenticateToken, type Authentication } from './access/authenticate-token.ts';
 export type { AuditEntry, AuditLog } from './audit/audit-log.ts';
-export { ReadAudit, type AuditEventRepository, type AuditFilter, type AuditHead, type AuditRepositories } from './audit/read-audit.ts';
+export { ReadAudit, type AuditExport } from './audit/read-audit.ts';
+export type { AuditCheckpointRepository, AuditEventRepository, AuditHead, AuditRepositories, StoredCheckpoint } from './audit/audit-event-repository.ts';
+export { matchesAuditFilter, type AuditFilter } from './audit/audit-filter.ts';
+export { WriteCheckpoint } from './audit/write-checkpoint.ts';
 export { CreateCluster, type CreateClusterInput } from './clusters/create-cluster.ts';
 export {
   DEFAULT_CLUSTER_SETTINGS,

@@ -1,3 +1,4 @@
+export { postgresAuditCheckpoints } from './audit/audit-checkpoint-repository.ts';
 export { postgresAuditEvents } from './audit/audit-event-repository.ts';
 export { postgresAuditLog } from './audit/audit-log.ts';
 export { postgresClusters } from './clusters/cluster-repository.ts';

@@ -1,4 +1,5 @@
 import type { ApiTokenRepositories, AuditRepositories, ClusterRepositories, VerdictRepositories } from '@palisade/control';
+import { postgresAuditCheckpoints } from './audit/audit-checkpoint-repository.ts';
 import { postgresAuditEvents } from './audit/audit-event-repository.ts';
 import { postgresAuditLog } from './audit/audit-log.ts';
 import { postgresClusters } from './clusters/cluster-repository.ts';
@@ -22,5 +23,5 @@ export function apiTokenRepositories(session: TenantSession): ApiTokenRepositori
 }
 
 export function auditRepositories(session: TenantSession): AuditRepositories {
-  return { auditEvents: postgresAuditEvents(session), audit: postgresAuditLog(session) };
+  return { auditEvents: postgresAuditEvents(session), auditCheckpoints: postgresAuditCheckpoints(session), audit: postgresAuditLog(session) };
 }

@@ -14,7 +14,11 @@ const filters = {
 
 export const auditListQuery = pageQuery.extend(filters);
 
-export const auditExportQuery = z.strictObject({ ...filters, afterSeq: z.coerce.number().int().min(0).default(0).describe('Where a broken export goes on') });
+export const auditExportQuery = z.strictObject({
+  ...filters,
+  format: z.enum(['ndjson', 'csv', 'ocsf']).default('ndjson').describe('ndjson: canonical events with their proof; csv and ocsf: without'),
+  afterSeq: z.coerce.number().int().min(0).default(0).describe('Where a broken export goes on'),
+});
 
 export const auditEventSchema = z
   .object({
@@ -38,6 +42,10 @@ export const auditEventSchema = z
   .meta({ id: 'AuditEvent' });
 
 export const auditPageSchema = pageSchema('AuditEventPage', auditEventSchema);
+
+export const checkpointListSchema = z
+  .object({ items: z.array(z.object({ size: z.int(), note: z.string().describe('Signed note, c2sp.org/tlog-checkpoint'), createdAt: z.string() }).meta({ id: 'AuditCheckpoint' })) })
+  .meta({ id: 'AuditCheckpointList' });
 
 type Filters = Pick<z.output<typeof auditListQuery>, keyof typeof filters>;
 

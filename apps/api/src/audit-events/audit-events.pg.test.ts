@@ -1,4 +1,5 @@
-import { auditEventHash, GENESIS_HASH, type AuditEvent } from '@palisade/audit';
+import { generateKeyPairSync } from 'node:crypto';
+import { GENESIS_HASH, parseVerifierKey, verifierKey, verifyExport, type AuditEvent } from '@palisade/audit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startApi, type ApiUnderTest, type TestTenant } from '../testing/api-under-test.ts';
 
@@ -12,6 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
+const verifier = parseVerifierKey(verifierKey({ name: 'any', privateKey: generateKeyPairSync('ed25519').privateKey }));
 const get = (path: string) => api.request.get(path).set('authorization', tenant.authorization);
 const seqs = (body: { items: { seq: number }[] }) => body.items.map(({ seq }) => seq);
 
@@ -38,20 +40,36 @@ describe('audit events', () => {
     await get(`/v1/audit/events?limit=5&outcome=denied&cursor=${body.next}`).expect(400);
   });
 
-  it('are exported oldest first as canonical lines whose hashes chain, the export itself being recorded', async () => {
-    const response = await get('/v1/audit/events/export').buffer(true).expect(200);
-    expect(response.headers['content-type']).toBe('application/x-ndjson');
-    const events = String(response.text ?? response.body).trimEnd().split('\n').map((line) => JSON.parse(line) as AuditEvent);
+  const linesOf = async (path: string) => {
+    const response = await get(path).buffer(true).expect(200);
+    return String(response.text ?? response.body).trimEnd().split('\n');
+  };
+
+  it('are exported oldest first as canonical lines with their proof, the export itself being recorded', async () => {
+    const lines = await linesOf('/v1/audit/events/export');
+    const events = lines.slice(1, -1).map((line) => JSON.parse(line) as AuditEvent);
     expect(events.map(({ seq }) => seq)).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
-    let previous = GENESIS_HASH;
-    for (const event of events) {
-      expect(event.previousHash).toBe(previous);
-      previous = auditEventHash(event);
-    }
+    expect(events[0]?.previousHash).toBe(GENESIS_HASH);
+    expect(await verifyExport(lines, verifier)).toMatchObject({ ok: true, events: 12, size: 12 });
     const { body } = await get('/v1/audit/events?action=audit.exported').expect(200);
     expect(body.items[0]).toMatchObject({ seq: 13, details: { fromSeq: 1, toSeq: 12 } });
-    const rest = await get('/v1/audit/events/export?afterSeq=11').buffer(true).expect(200);
-    expect(String(rest.text ?? rest.body).trimEnd().split('\n').map((line) => (JSON.parse(line) as AuditEvent).seq)).toEqual([12, 13]);
+  });
+
+  it('are exported from where another export ended, and by filter, both provable', async () => {
+    const rest = await linesOf('/v1/audit/events/export?afterSeq=11');
+    expect(await verifyExport(rest, verifier)).toMatchObject({ ok: true, events: 2, size: 13 });
+    const filtered = await linesOf('/v1/audit/events/export?action=audit.exported');
+    expect(await verifyExport(filtered, verifier)).toMatchObject({ ok: true, events: 2, redacted: 12 });
+    expect(filtered.join()).not.toContain('cluster.created');
+    await get('/v1/audit/events/export?afterSeq=1000').expect(400);
+  });
+
+  it('are exported as CSV and OCSF too', async () => {
+    const csv = await linesOf('/v1/audit/events/export?format=csv&action=cluster.created');
+    expect(csv[0]).toContain('seq,time,action');
+    expect(csv.length).toBe(13);
+    const ocsf = await linesOf('/v1/audit/events/export?format=ocsf&action=cluster.created');
+    expect(JSON.parse(ocsf[0]!)).toMatchObject({ class_uid: 6003, activity_id: 1 });
   });
 
   it('are for owners, security admins and auditors only', async () => {

@@ -1,37 +1,25 @@
-import type { AuditEvent } from '@palisade/audit';
+import type { AuditEvent, GrowingTree } from '@palisade/audit';
+import { DomainError } from '@palisade/errors';
 import type { TenantContext } from '@palisade/tenancy';
 import type { Page } from '../page.ts';
 import type { UnitOfWork } from '../unit-of-work.ts';
-import type { AuditLog } from './audit-log.ts';
-
-export interface AuditFilter {
-  readonly action?: string;
-  readonly actorId?: string;
-  readonly targetKind?: string;
-  readonly targetId?: string;
-  readonly outcome?: AuditEvent['outcome'];
-  /** Inclusive. */
-  readonly from?: Date;
-  /** Exclusive. */
-  readonly to?: Date;
-}
-
-export interface AuditHead {
-  readonly seq: number;
-  readonly hash: string;
-}
-
-export interface AuditEventRepository {
-  list(filter: AuditFilter, page: { readonly order: 'newest' | 'oldest'; readonly limit: number; readonly afterSeq?: number }): Promise<Page<AuditEvent, number>>;
-  head(): Promise<AuditHead>;
-}
-
-export interface AuditRepositories {
-  readonly auditEvents: AuditEventRepository;
-  readonly audit: AuditLog;
-}
+import type { AuditRepositories, StoredCheckpoint } from './audit-event-repository.ts';
+import type { AuditFilter } from './audit-filter.ts';
+import { treeAt } from './grow-tree.ts';
 
 const EXPORT_PAGE = 500;
+const CHECKPOINTS_IN_EXPORT = 100;
+
+/** What an export starts from. */
+export interface AuditExport {
+  readonly afterSeq: number;
+  /** Last event of the export. */
+  readonly toSeq: number;
+  /** The tree over everything before the export. */
+  readonly prefix: GrowingTree;
+  /** Signed notes, by size. */
+  readonly checkpoints: readonly string[];
+}
 
 /** Reads a tenant's audit events. */
 export class ReadAudit {
@@ -46,26 +34,42 @@ export class ReadAudit {
     return this.#unitOfWork.run(context, ({ auditEvents }) => auditEvents.list(filter, { ...page, order: 'newest' }));
   }
 
+  /** Newest first. */
+  checkpoints(context: TenantContext, limit: number): Promise<readonly StoredCheckpoint[]> {
+    return this.#unitOfWork.run(context, ({ auditCheckpoints }) => auditCheckpoints.list(limit));
+  }
+
   /**
-   * All events up to now, oldest first, a page in memory at a time. The export itself is an event, and is not in it.
+   * Begins an export of everything up to now; the export is an event itself, and not in it.
+   *
    * @param afterSeq where a broken export goes on
+   * @throws DomainError `request.invalid` when the log is not that long
    */
-  async *export(context: TenantContext, filter: AuditFilter, afterSeq = 0): AsyncGenerator<AuditEvent, void, undefined> {
-    const head = await this.#unitOfWork.run(context, async ({ auditEvents, audit }) => {
-      const before = await auditEvents.head();
-      await audit.append({
+  beginExport(context: TenantContext, afterSeq: number): Promise<AuditExport> {
+    return this.#unitOfWork.run(context, async (repositories) => {
+      const { seq: toSeq } = await repositories.auditEvents.head();
+      if (afterSeq > toSeq) throw new DomainError('request.invalid', `The log has ${toSeq} events, so an export cannot begin after ${afterSeq}.`, { pointer: '/afterSeq' });
+      const prefix = await treeAt(afterSeq, repositories);
+      const checkpoints = await repositories.auditCheckpoints.list(CHECKPOINTS_IN_EXPORT);
+      await repositories.audit.append({
         action: 'audit.exported',
         target: { kind: 'audit', id: context.tenantId },
-        summary: `Exported audit events from ${afterSeq + 1} to ${before.seq}.`,
-        details: { fromSeq: afterSeq + 1, toSeq: before.seq },
+        summary: `Exported audit events from ${afterSeq + 1} to ${toSeq}.`,
+        details: { fromSeq: afterSeq + 1, toSeq },
       });
-      return before;
+      // Those over less than the prefix cannot be compared any more; those over more come with a later export.
+      const usable = checkpoints.filter(({ tree }) => tree.size >= afterSeq && tree.size <= toSeq);
+      return { afterSeq, toSeq, prefix, checkpoints: usable.map(({ note }) => note).toReversed() };
     });
+  }
+
+  /** The events of an export, oldest first, one page in memory at a time. */
+  async *exported(context: TenantContext, { afterSeq, toSeq }: AuditExport, filter: AuditFilter = {}): AsyncGenerator<AuditEvent, void, undefined> {
     for (let after: number | undefined = afterSeq; after !== undefined; ) {
       const position: number = after;
       const page: Page<AuditEvent, number> = await this.#unitOfWork.run(context, ({ auditEvents }) => auditEvents.list(filter, { order: 'oldest', limit: EXPORT_PAGE, afterSeq: position }));
       for (const event of page.items) {
-        if (event.seq > head.seq) return;
+        if (event.seq > toSeq) return;
         yield event;
       }
       after = page.next;
