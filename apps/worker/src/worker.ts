@@ -13,6 +13,7 @@ import {
   type Wake,
 } from '@palisade/store';
 import { parseTenantId, systemContext } from '@palisade/tenancy';
+import { checkpointSigning } from './audit/sign-checkpoints.ts';
 import { FileProgramCatalogue } from './bundles/file-program-catalogue.ts';
 import { ImageRepository } from './bundles/image-repository.ts';
 import { ResolverValidator } from './bundles/resolver-validator.ts';
@@ -112,7 +113,8 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const sweeps = new Periodic({ name: 'sweep', everyMs: MINUTE_MS, work: async () => { await queue.sweep(); await sweepClusters(); }, logger });
   // Agents read metadata before the first rollout, and the timestamp must stay fresh without one.
   const metadata = new Periodic({ name: 'image metadata', everyMs: 60 * MINUTE_MS, work: async () => { await catalogue.current(); }, logger });
-  const background = [requests, outbox, reconciler, identities, catchUp, sweeps, metadata];
+  const checkpoints = new Periodic({ name: 'audit checkpoints', everyMs: MINUTE_MS, work: checkpointSigning(source, config.PALISADE_KEYS_DIR, () => work.tenants()), logger });
+  const background = [requests, outbox, reconciler, identities, catchUp, sweeps, metadata, checkpoints];
 
   await dispatcher.start();
   const listener = new WakeListener({
