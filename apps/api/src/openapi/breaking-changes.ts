@@ -1,6 +1,6 @@
 interface Schema {
   readonly $ref?: string;
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly required?: readonly string[];
   readonly enum?: readonly string[];
@@ -73,13 +73,20 @@ function responseChanges(place: string, old: Schema | undefined, now: Schema | u
   if (a === undefined || depth > 8) return [];
   const b = resolve(now, after);
   if (b === undefined) return [`${place} is gone`];
-  const changed = a.type !== undefined && b.type !== undefined && a.type !== b.type ? [`${place} was ${a.type} and is ${b.type}`] : [];
+  const [types, newTypes] = [typesOf(a), typesOf(b)];
+  const isWider = types.length > 0 && newTypes.some((type) => !types.includes(type));
+  const changed = isWider ? [`${place} was ${types.join(' or ')} and is ${newTypes.join(' or ')}`] : [];
   const fields = Object.entries(a.properties ?? {}).flatMap(([name, child]) =>
     b.properties?.[name] === undefined ? [`${place}/${name} is gone`] : responseChanges(`${place}/${name}`, child, b.properties[name], before, after, depth + 1),
   );
   const optional = (a.required ?? []).filter((name) => b.properties?.[name] !== undefined && !(b.required ?? []).includes(name)).map((name) => `${place}/${name} may now be absent`);
   const items = a.items === undefined ? [] : responseChanges(`${place}[]`, a.items, b.items, before, after, depth + 1);
   return [...changed, ...fields, ...optional, ...items];
+}
+
+function typesOf({ type }: Schema): readonly string[] {
+  if (type === undefined) return [];
+  return typeof type === 'string' ? [type] : type;
 }
 
 function schemaOf(body: Body | undefined): Schema | undefined {
