@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 
 export interface HostRequest {
   readonly id: number;
-  readonly op: 'listen-tcp' | 'listen-udp' | 'tcp' | 'udp' | 'open' | 'exchange';
+  readonly op: 'listen-tcp' | 'listen-udp' | 'tcp' | 'udp' | 'open' | 'exchange' | 'load' | 'stop-load';
   readonly host?: string;
   readonly port?: number;
   readonly sourcePort?: number;
@@ -24,6 +24,46 @@ export interface HostAnswer {
 }
 
 const open = new Map<string, Socket>();
+
+interface Load {
+  sent: number;
+  answered: number;
+  stop(): Promise<void>;
+}
+const loads = new Map<string, Load>();
+
+/** Sends numbered datagrams every millisecond, each from a new socket every so often, and counts the echoes. */
+function startLoad(request: HostRequest): string {
+  const load: Load = { sent: 0, answered: 0, stop: async () => {} };
+  const seen = new Set<number>();
+  const sockets = Array.from({ length: 8 }, () => createSocket('udp4').on('error', () => {}));
+  for (const socket of sockets) {
+    socket.on('message', (data) => {
+      seen.add(data.readUInt32LE(0));
+      load.answered = seen.size;
+    });
+  }
+  const timer = setInterval(() => {
+    const data = Buffer.alloc(4);
+    data.writeUInt32LE(load.sent);
+    sockets[load.sent % sockets.length]?.send(data, request.port ?? 0, request.host);
+    load.sent += 1;
+  }, 1);
+  load.stop = async () => {
+    clearInterval(timer);
+    for (let waited = 0; waited < 20 && load.answered < load.sent; waited += 1) await new Promise((resolve) => setTimeout(resolve, 25));
+    for (const socket of sockets) socket.close();
+  };
+  loads.set(request.connection ?? '', load);
+  return 'started';
+}
+
+async function stopLoad(name: string): Promise<string> {
+  const load = loads.get(name);
+  if (!load) throw new Error(`no load ${name}`);
+  await load.stop();
+  return JSON.stringify({ sent: load.sent, answered: load.answered });
+}
 
 function within<T>(timeoutMs: number, work: (done: (result: T) => void, fail: (reason: string) => void) => () => void): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -111,7 +151,9 @@ async function answer(request: HostRequest): Promise<string> {
   if (request.op === 'listen-udp') return listenUdp(request.port ?? 0);
   if (request.op === 'tcp') return tcp(request);
   if (request.op === 'udp') return udp(request);
+  if (request.op === 'load') return startLoad(request);
   const name = request.connection ?? '';
+  if (request.op === 'stop-load') return stopLoad(name);
   if (request.op === 'open') {
     open.set(name, await dial(request));
     return 'open';
