@@ -1,4 +1,4 @@
-import { isDomainError } from '@palisade/errors';
+import { DomainError, isDomainError } from '@palisade/errors';
 import { parseTenantId, systemContext, type TenantContext } from '@palisade/tenancy';
 import type { UnitOfWork } from '../unit-of-work.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
@@ -13,6 +13,11 @@ export interface EnrollNodeInput {
   readonly csr: Uint8Array;
   readonly description: NodeDescription;
   readonly sourceAddress: string;
+}
+
+interface ReadRequest {
+  readonly input: EnrollNodeInput;
+  readonly publicKey: Uint8Array;
 }
 
 /** One answer for every reason, so that nobody learns which tokens exist. The real reason is in the audit log. */
@@ -61,16 +66,12 @@ export class EnrollNode {
     }
   }
 
-  async #claimAll(owner: { readonly tenantId: string; readonly tokenId: string }, requests: readonly { readonly input: EnrollNodeInput; readonly publicKey: Uint8Array }[]): Promise<readonly CertificateOutcome[]> {
+  async #claimAll(owner: { readonly tenantId: string; readonly tokenId: string }, requests: readonly ReadRequest[]): Promise<readonly CertificateOutcome[]> {
     const [first] = requests;
     if (first === undefined) return [];
     const context: TenantContext = { ...systemContext(parseTenantId(owner.tenantId), 'worker/enrollment'), sourceAddress: first.input.sourceAddress };
     try {
-      return await this.#ports.unitOfWork.run(context, async (repositories) => {
-        const outcomes: CertificateOutcome[] = [];
-        for (const { input, publicKey } of requests) outcomes.push(await this.#claim(repositories, context, owner.tokenId, publicKey, input));
-        return outcomes;
-      });
+      return await this.#ports.unitOfWork.run(context, (repositories) => this.#claim(repositories, context, owner.tokenId, requests));
     } catch (error) {
       if (requests.length === 1) throw error;
       const outcomes: CertificateOutcome[] = [];
@@ -79,32 +80,59 @@ export class EnrollNode {
     }
   }
 
-  async #claim(repositories: EnrollmentRepositories, context: TenantContext, tokenId: string, publicKey: Uint8Array, input: EnrollNodeInput): Promise<CertificateOutcome> {
+  async #claim(repositories: EnrollmentRepositories, context: TenantContext, tokenId: string, requests: readonly ReadRequest[]): Promise<readonly CertificateOutcome[]> {
     const token = await repositories.enrollmentTokens.find(tokenId);
-    if (token === undefined || !sameSecret(token.secretHash, input.secretHash)) return refuse(repositories, tokenId, 'the secret is wrong');
-    const known = await repositories.nodeEnrollment.findByEnrollment(input.enrollmentUuid);
-    if (known !== undefined) return this.#again(repositories, context, known, token, publicKey);
-    if (!(await repositories.enrollmentTokens.claim(token.id))) return refuse(repositories, token.id, whyNotClaimed(token, this.#ports.now()));
-    const node = await repositories.nodeEnrollment.insert({
-      clusterId: token.clusterId,
-      enrollmentUuid: input.enrollmentUuid,
-      tokenId: token.id,
-      publicKey,
-      labels: token.labels,
-      description: input.description,
-      attestation: { method: 'token' },
-    });
-    const identity = { tenantId: context.tenantId, clusterId: token.clusterId, nodeId: node.id };
-    const certificate = await this.#ports.authority.issue(identity, publicKey, this.#ports.now());
-    await repositories.nodeCertificates.insert(node.id, certificate, 'enroll');
-    await repositories.enrollmentTokens.recordUse(token.id, node.id);
-    await repositories.audit.append({
-      action: 'node.enrolled',
-      target: { kind: 'node', id: node.id, name: node.name },
-      summary: `Node ${node.name} enrolled with token ${token.name}.`,
-      details: { clusterId: token.clusterId, tokenId: token.id, serial: certificate.serial },
-    });
-    return granted(context, node, certificate.chainPem);
+    const known = new Map((await repositories.nodeEnrollment.findByEnrollments(requests.map(({ input }) => input.enrollmentUuid))).map((node) => [node.enrollmentUuid, node]));
+    const outcomes = new Map<ReadRequest, CertificateOutcome>();
+    const fresh: ReadRequest[] = [];
+    for (const request of requests) {
+      const { input, publicKey } = request;
+      const node = known.get(input.enrollmentUuid);
+      if (token === undefined || !sameSecret(token.secretHash, input.secretHash)) outcomes.set(request, await refuse(repositories, tokenId, 'the secret is wrong'));
+      else if (node !== undefined) outcomes.set(request, await this.#again(repositories, context, node, token, publicKey));
+      else if (fresh.some((other) => other.input.enrollmentUuid === input.enrollmentUuid)) throw new DomainError('service.unavailable', 'One machine asked twice at once; the requests are answered one after the other.');
+      else fresh.push(request);
+    }
+    if (token !== undefined && fresh.length > 0) {
+      const claimed = fresh.slice(0, await repositories.enrollmentTokens.claim(token.id, fresh.length));
+      for (const [index, outcome] of (await this.#issue(repositories, context, token, claimed)).entries()) outcomes.set(claimed[index]!, outcome);
+      for (const request of fresh.slice(claimed.length)) outcomes.set(request, await refuse(repositories, token.id, whyNotClaimed(token, this.#ports.now())));
+    }
+    return requests.map((request) => outcomes.get(request)!);
+  }
+
+  async #issue(repositories: EnrollmentRepositories, context: TenantContext, token: EnrollmentToken, requests: readonly ReadRequest[]): Promise<readonly CertificateOutcome[]> {
+    if (requests.length === 0) return [];
+    const nodes = await repositories.nodeEnrollment.insertAll(
+      requests.map(({ input, publicKey }) => ({
+        clusterId: token.clusterId,
+        enrollmentUuid: input.enrollmentUuid,
+        tokenId: token.id,
+        publicKey,
+        labels: token.labels,
+        description: input.description,
+        attestation: { method: 'token' },
+      })),
+    );
+    const now = this.#ports.now();
+    const issued = await Promise.all(
+      requests.map(async ({ publicKey }, index) => {
+        const node = nodes[index]!;
+        return { nodeId: node.id, certificate: await this.#ports.authority.issue({ tenantId: context.tenantId, clusterId: token.clusterId, nodeId: node.id }, publicKey, now) };
+      }),
+    );
+    await repositories.nodeCertificates.insertAll(issued, 'enroll');
+    await repositories.enrollmentTokens.recordUse(token.id, nodes.at(-1)!.id);
+    for (const [index, { certificate }] of issued.entries()) {
+      const node = nodes[index]!;
+      await repositories.audit.append({
+        action: 'node.enrolled',
+        target: { kind: 'node', id: node.id, name: node.name },
+        summary: `Node ${node.name} enrolled with token ${token.name}.`,
+        details: { clusterId: token.clusterId, tokenId: token.id, serial: certificate.serial },
+      });
+    }
+    return issued.map(({ certificate }, index) => granted(context, nodes[index]!, certificate.chainPem));
   }
 
   async #again(repositories: EnrollmentRepositories, context: TenantContext, node: EnrolledNode, token: EnrollmentToken, publicKey: Uint8Array): Promise<CertificateOutcome> {

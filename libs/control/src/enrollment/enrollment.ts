@@ -40,8 +40,8 @@ export interface EnrollmentTokenRepository {
   find(id: string): Promise<(EnrollmentToken & { readonly secretHash: Uint8Array }) | undefined>;
   /** Sets `revokedAt` once; undefined when the cluster has no such token. */
   revoke(clusterId: string, id: string): Promise<EnrollmentToken | undefined>;
-  /** Takes one use on database time; false when it is exhausted, revoked or expired. */
-  claim(id: string): Promise<boolean>;
+  /** Takes up to `wanted` uses on database time; how many it got: fewer when exhausted, none when revoked or expired. */
+  claim(id: string, wanted: number): Promise<number>;
   /** Remembers which node used it last. */
   recordUse(id: string, nodeId: string): Promise<void>;
 }
@@ -64,20 +64,22 @@ export interface EnrolledNode {
   readonly publicKey: Uint8Array;
 }
 
+export interface NewNode {
+  readonly clusterId: string;
+  readonly enrollmentUuid: string;
+  readonly tokenId: string;
+  readonly publicKey: Uint8Array;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly description: NodeDescription;
+  readonly attestation: { readonly method: string };
+}
+
 export interface NodeEnrollmentRepository {
-  findByEnrollment(enrollmentUuid: string): Promise<EnrolledNode | undefined>;
+  findByEnrollments(enrollmentUuids: readonly string[]): Promise<readonly (EnrolledNode & { readonly enrollmentUuid: string })[]>;
   /** Locks the node until the transaction ends. */
   findForUpdate(id: string): Promise<EnrolledNode | undefined>;
-  /** The name is the hostname, or the hostname with a number where the cluster has it already. */
-  insert(node: {
-    readonly clusterId: string;
-    readonly enrollmentUuid: string;
-    readonly tokenId: string;
-    readonly publicKey: Uint8Array;
-    readonly labels: Readonly<Record<string, string>>;
-    readonly description: NodeDescription;
-    readonly attestation: { readonly method: string };
-  }): Promise<EnrolledNode>;
+  /** In the order given. The name is the hostname, or the hostname and a suffix where the cluster has it already. */
+  insertAll(nodes: readonly NewNode[]): Promise<readonly EnrolledNode[]>;
   lock(id: string, reason: string): Promise<void>;
   bindKey(id: string, publicKey: Uint8Array): Promise<void>;
 }
@@ -91,7 +93,7 @@ export interface StoredCertificate {
 }
 
 export interface NodeCertificateRepository {
-  insert(nodeId: string, certificate: IssuedCertificate, issuedFor: 'enroll' | 'renew' | 'recover'): Promise<void>;
+  insertAll(issued: readonly { readonly nodeId: string; readonly certificate: IssuedCertificate }[], issuedFor: 'enroll' | 'renew' | 'recover'): Promise<void>;
   find(serial: string): Promise<StoredCertificate | undefined>;
   /** Newest first issued of the node. */
   latest(nodeId: string): Promise<StoredCertificate | undefined>;

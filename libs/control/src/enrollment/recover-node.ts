@@ -43,7 +43,7 @@ export class RecoverNode {
       if (!signedByNode(node.publicKey, input)) return refuse(repositories, node.id, 'the signature is not by the bound key');
       const old = await repositories.nodeCertificates.latest(node.id);
       const certificate = await this.#ports.authority.issue({ tenantId, clusterId: node.clusterId, nodeId: node.id }, publicKey, this.#ports.now());
-      await repositories.nodeCertificates.insert(node.id, certificate, 'recover');
+      await repositories.nodeCertificates.insertAll([{ nodeId: node.id, certificate }], 'recover');
       if (old !== undefined) await repositories.nodeCertificates.markReplaced(old.serial, certificate.serial);
       await repositories.nodeEnrollment.bindKey(node.id, publicKey);
       await repositories.audit.append({

@@ -49,7 +49,7 @@ export class RenewCertificate {
     if (old.replacedBy !== null) return this.#replaced(repositories, context, node, old, publicKey);
     const identity = { tenantId: context.tenantId, clusterId: node.clusterId, nodeId: node.id };
     const certificate = await this.#ports.authority.issue(identity, publicKey, this.#ports.now());
-    await repositories.nodeCertificates.insert(node.id, certificate, 'renew');
+    await repositories.nodeCertificates.insertAll([{ nodeId: node.id, certificate }], 'renew');
     await repositories.nodeCertificates.markReplaced(old.serial, certificate.serial);
     await repositories.nodeEnrollment.bindKey(node.id, publicKey);
     return { status: 200, tenantId: context.tenantId, clusterId: node.clusterId, nodeId: node.id, nodeName: node.name, certificateChain: certificate.chainPem };

@@ -1,4 +1,5 @@
-import type { EnrolledNode, NodeCertificateRepository, NodeEnrollmentRepository, OwnerLookup, RecoveryRepository, StoredCertificate } from '@palisade/control';
+import { randomBytes } from 'node:crypto';
+import type { EnrolledNode, NewNode, NodeCertificateRepository, NodeEnrollmentRepository, OwnerLookup, RecoveryRepository, StoredCertificate } from '@palisade/control';
 import { DomainError } from '@palisade/errors';
 import type { DataSource } from 'typeorm';
 import type { TenantSession } from '../session.ts';
@@ -19,26 +20,30 @@ const COLUMNS = 'id, cluster_id, name, state, state_reason, public_key';
 export function postgresNodeEnrollment(session: TenantSession): NodeEnrollmentRepository {
   const { tenantId } = session.context;
   return {
-    async findByEnrollment(enrollmentUuid) {
-      const [row] = await session.query<NodeRow>(`SELECT ${COLUMNS} FROM palisade.nodes WHERE tenant_id = $1 AND enrollment_uuid = $2`, [tenantId, enrollmentUuid]);
-      return row && toNode(row);
+    async findByEnrollments(enrollmentUuids) {
+      const rows = await session.query<NodeRow & { enrollment_uuid: string }>(`SELECT ${COLUMNS}, enrollment_uuid FROM palisade.nodes WHERE tenant_id = $1 AND enrollment_uuid = ANY ($2::uuid[])`, [tenantId, enrollmentUuids]);
+      return rows.map((row) => ({ ...toNode(row), enrollmentUuid: row.enrollment_uuid }));
     },
     async findForUpdate(id) {
       const [row] = await session.query<NodeRow>(`SELECT ${COLUMNS} FROM palisade.nodes WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE`, [tenantId, id]);
       return row && toNode(row);
     },
-    async insert(node) {
-      const { description } = node;
-      const name = await freeName(session, node.clusterId, description.hostname);
+    async insertAll(nodes) {
+      const names = await freeNames(session, nodes);
       try {
-        const [row] = await session.query<NodeRow>(
-          `INSERT INTO palisade.nodes (tenant_id, cluster_id, name, enrollment_uuid, token_id, public_key, labels, hostname,
-             agent_version, arch, kernel, addresses, attestation)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING ${COLUMNS}`,
-          [tenantId, node.clusterId, name, node.enrollmentUuid, node.tokenId, node.publicKey, JSON.stringify(node.labels), description.hostname,
-            description.agentVersion, description.arch, JSON.stringify(description.kernel), description.addresses, JSON.stringify(node.attestation)],
+        const rows = await session.query<NodeRow & { enrollment_uuid: string }>(
+          `INSERT INTO palisade.nodes (tenant_id, cluster_id, name, enrollment_uuid, token_id, public_key, labels, hostname, agent_version, arch, kernel, addresses, attestation)
+           SELECT $1, v.cluster_id, v.name, v.enrollment_uuid, v.token_id, v.public_key, v.labels, v.hostname, v.agent_version, v.arch, v.kernel,
+                  ARRAY(SELECT jsonb_array_elements_text(v.addresses)), v.attestation
+           FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::bytea[], $7::jsonb[], $8::text[], $9::text[], $10::text[], $11::jsonb[], $12::jsonb[], $13::jsonb[])
+             AS v(cluster_id, name, enrollment_uuid, token_id, public_key, labels, hostname, agent_version, arch, kernel, addresses, attestation)
+           RETURNING ${COLUMNS}, enrollment_uuid`,
+          [tenantId, nodes.map((n) => n.clusterId), names, nodes.map((n) => n.enrollmentUuid), nodes.map((n) => n.tokenId), nodes.map((n) => n.publicKey), nodes.map((n) => JSON.stringify(n.labels)),
+            nodes.map((n) => n.description.hostname), nodes.map((n) => n.description.agentVersion), nodes.map((n) => n.description.arch), nodes.map((n) => JSON.stringify(n.description.kernel)),
+            nodes.map((n) => JSON.stringify(n.description.addresses)), nodes.map((n) => JSON.stringify(n.attestation))],
         );
-        return toNode(row!);
+        const byUuid = new Map(rows.map((row) => [row.enrollment_uuid, toNode(row)]));
+        return nodes.map((node) => byUuid.get(node.enrollmentUuid)!);
       } catch (error) {
         // The same machine asked twice at once, or two machines with one hostname: the caller asks again and finds the other.
         if (violatesUnique(error, 'nodes_tenant_id_enrollment_uuid_key') || violatesUnique(error, 'nodes_tenant_id_cluster_id_name_key')) {
@@ -56,13 +61,20 @@ export function postgresNodeEnrollment(session: TenantSession): NodeEnrollmentRe
   };
 }
 
-/** The hostname, or with a number behind it where the cluster has that name already. */
-async function freeName(session: TenantSession, clusterId: string, hostname: string): Promise<string> {
-  const base = hostname.toLowerCase().replace(/[^a-z0-9.-]+/g, '-').slice(0, 200) || 'node';
-  const [taken] = await session.query('SELECT 1 AS taken FROM palisade.nodes WHERE tenant_id = $1 AND cluster_id = $2 AND name = $3', [session.context.tenantId, clusterId, base]);
-  if (taken === undefined) return base;
-  const [free] = await session.query<{ suffix: string }>("SELECT substr(md5(uuidv7()::text), 1, 8) AS suffix");
-  return `${base}-${free!.suffix}`;
+/** Hostnames, or with a suffix where the cluster or the list has that name already. */
+async function freeNames(session: TenantSession, nodes: readonly NewNode[]): Promise<string[]> {
+  const bases = nodes.map((node) => node.description.hostname.toLowerCase().replace(/[^a-z0-9.-]+/g, '-').slice(0, 200) || 'node');
+  const rows = await session.query<{ name: string }>('SELECT name FROM palisade.nodes WHERE tenant_id = $1 AND cluster_id = ANY ($2::uuid[]) AND name = ANY ($3::text[])', [
+    session.context.tenantId,
+    [...new Set(nodes.map((node) => node.clusterId))],
+    bases,
+  ]);
+  const taken = new Set(rows.map((row) => row.name));
+  return bases.map((base) => {
+    const name = taken.has(base) ? `${base}-${randomBytes(4).toString('hex')}` : base;
+    taken.add(name);
+    return name;
+  });
 }
 
 function toNode(row: NodeRow): EnrolledNode {
@@ -87,11 +99,13 @@ export function postgresNodeCertificates(session: TenantSession): NodeCertificat
     return row && { nodeId: row.node_id, serial: row.serial, chainPem: row.chain_pem, publicKey: row.public_key, replacedBy: row.replaced_by };
   };
   return {
-    async insert(nodeId, certificate, issuedFor) {
+    async insertAll(issued, issuedFor) {
       await session.execute(
-        `INSERT INTO palisade.node_certificates (tenant_id, node_id, serial, chain_pem, public_key, not_before, not_after, issued_for)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-        [tenantId, nodeId, certificate.serial, certificate.chainPem, certificate.publicKey, certificate.notBefore, certificate.notAfter, issuedFor],
+        `INSERT INTO palisade.node_certificates (tenant_id, issued_for, node_id, serial, chain_pem, public_key, not_before, not_after)
+         SELECT $1, $2, v.node_id, v.serial, v.chain_pem, v.public_key, v.not_before, v.not_after
+         FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[], $8::timestamptz[]) AS v(node_id, serial, chain_pem, public_key, not_before, not_after)`,
+        [session.context.tenantId, issuedFor, issued.map((i) => i.nodeId), issued.map((i) => i.certificate.serial), issued.map((i) => i.certificate.chainPem), issued.map((i) => i.certificate.publicKey),
+          issued.map((i) => i.certificate.notBefore), issued.map((i) => i.certificate.notAfter)],
       );
     },
     find: (serial) => one('serial = $2', [serial]),

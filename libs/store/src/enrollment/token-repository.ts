@@ -55,13 +55,14 @@ export function postgresEnrollmentTokens(session: TenantSession): EnrollmentToke
       );
       return row && toToken(row);
     },
-    async claim(id) {
-      const claimed = await session.execute(
-        `UPDATE palisade.enrollment_tokens SET uses = uses + 1, last_used_at = now()
-         WHERE tenant_id = $1 AND id = $2 AND uses < max_uses AND revoked_at IS NULL AND expires_at > now()`,
-        [tenantId, id],
+    async claim(id, wanted) {
+      const [row] = await session.query<{ claimed: number }>(
+        `UPDATE palisade.enrollment_tokens t SET uses = LEAST(t.max_uses, t.uses + $3), last_used_at = now()
+         WHERE t.tenant_id = $1 AND t.id = $2 AND t.uses < t.max_uses AND t.revoked_at IS NULL AND t.expires_at > now()
+         RETURNING new.uses - old.uses AS claimed`,
+        [tenantId, id, wanted],
       );
-      return claimed === 1;
+      return row?.claimed ?? 0;
     },
     async recordUse(id, nodeId) {
       await session.execute('UPDATE palisade.enrollment_tokens SET last_node_id = $3 WHERE tenant_id = $1 AND id = $2', [tenantId, id, nodeId]);
