@@ -6,7 +6,7 @@ import { tufCanonicalText } from './tuf-canonical-json.ts';
 
 describe('canonical JSON (RFC 8785)', () => {
   it('writes the example of RFC 8785 §3.2.2', () => {
-    const value = { numbers: [333333333.33333329, 1e30 / 1e10 / 1e10, 4.5, 2e-3, 0.000000000000000000000000001], string: '\u20ac$\u000F\u000aA\'\u0042\u0022\u005c\\"/', literals: [null, true, false] };
+    const value = { numbers: [Number('333333333.33333329'), 1e30 / 1e10 / 1e10, 4.5, 2e-3, 0.000000000000000000000000001], string: '\u20ac$\u000F\u000aA\'\u0042\u0022\u005c\\"/', literals: [null, true, false] };
     expect(canonicalJsonText(value)).toBe('{"literals":[null,true,false],"numbers":[333333333.3333333,10000000000,4.5,0.002,1e-27],"string":"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}');
   });
 
