@@ -107,6 +107,14 @@ describe('nil and empty', () => {
     expect(peersOf('{fromEndpoints: null, toPorts: [{ports: [{port: "80"}]}]}')).toEqual([{ kind: 'any' }]);
   });
 
+  test('a list that was left empty in YAML is warned about, because its absence widens the rule', () => {
+    const { documents, problems } = parsePolicies(
+      'apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec:\n  podSelector: {}\n  ingress:\n  - from:\n    ports: [{port: 80}]\n',
+    );
+    expect(documents).toHaveLength(1);
+    expect(problems).toEqual([expect.objectContaining({ severity: 'warning', code: 'field.null', pointer: '/spec/ingress/0/from' })]);
+  });
+
   test('keep their meaning through JSON', () => {
     const { documents } = parsePolicies(
       cilium('{endpointSelector: {}, ingress: [{fromEndpoints: []}, {}, {fromEndpoints: [{}], toPorts: []}, {toPorts: [{}]}]}'),

@@ -25,6 +25,7 @@ export type ProblemCode =
   | 'field.unknown'
   | 'field.missing'
   | 'field.exclusive'
+  | 'field.null'
   | 'value.type'
   | 'value.enum'
   | 'value.range'

@@ -42,16 +42,25 @@ const authentication = refine(
 
 const noFqdns = { toFQDNs: 'deny rules cannot depend on DNS answers.', authentication: 'only allowed traffic is authenticated.' };
 
+const INGRESS_PEERS = ['fromEndpoints', 'fromCIDR', 'fromCIDRSet', 'fromEntities', 'fromGroups', 'fromNodes'] as const;
+const EGRESS_PEERS = ['toEndpoints', 'toCIDR', 'toCIDRSet', 'toEntities', 'toServices', 'toGroups', 'toNodes'] as const;
+
 const ingressFields = object(
   { ...ingressPeers, toPorts: list(portRule('ingress'), { what: 'toPorts' }), icmps, authentication },
-  { what: 'An ingress rule' },
+  { what: 'An ingress rule', widens: [...INGRESS_PEERS, 'toPorts', 'icmps'] },
 );
-const ingressDenyFields = object({ ...ingressPeers, toPorts: denyPorts, icmps }, { what: 'An ingressDeny rule', notHere: noFqdns });
+const ingressDenyFields = object(
+  { ...ingressPeers, toPorts: denyPorts, icmps },
+  { what: 'An ingressDeny rule', notHere: noFqdns, widens: [...INGRESS_PEERS, 'toPorts', 'icmps'] },
+);
 const egressFields = object(
   { ...egressPeers, ...fqdnPeers, toPorts: list(portRule('egress'), { what: 'toPorts' }), icmps, authentication },
-  { what: 'An egress rule' },
+  { what: 'An egress rule', widens: [...EGRESS_PEERS, 'toFQDNs', 'toPorts', 'icmps'] },
 );
-const egressDenyFields = object({ ...egressPeers, toPorts: denyPorts, icmps }, { what: 'An egressDeny rule', notHere: noFqdns });
+const egressDenyFields = object(
+  { ...egressPeers, toPorts: denyPorts, icmps },
+  { what: 'An egressDeny rule', notHere: noFqdns, widens: [...EGRESS_PEERS, 'toPorts', 'icmps'] },
+);
 
 type IngressPeersRead = NonNullable<ReturnType<typeof ingressDenyFields>>;
 type EgressPeersRead = NonNullable<ReturnType<typeof egressDenyFields>>;

@@ -92,8 +92,14 @@ const peer: Reader<PeerSpec> = refine(
 
 const ports = list(port, { what: 'ports' });
 
-const ingressRule = object({ from: list(peer, { what: 'from' }), ports }, { what: 'An ingress rule', notHere: { to: 'ingress rules have "from".' } });
-const egressRule = object({ to: list(peer, { what: 'to' }), ports }, { what: 'An egress rule', notHere: { from: 'egress rules have "to".' } });
+const ingressRule = object(
+  { from: list(peer, { what: 'from' }), ports },
+  { what: 'An ingress rule', widens: ['from', 'ports'], notHere: { to: 'ingress rules have "from".' } },
+);
+const egressRule = object(
+  { to: list(peer, { what: 'to' }), ports },
+  { what: 'An egress rule', widens: ['to', 'ports'], notHere: { from: 'egress rules have "to".' } },
+);
 
 /** The `spec` of a NetworkPolicy. A missing podSelector selects every pod, as the API server has it. */
 export const networkPolicySpec = object(

@@ -1,6 +1,6 @@
 /** Declarative readers: a schema is a value, built from these, that reads and validates at once. */
 
-import { isAbsent, type SourceNode } from '../source/source-node.ts';
+import { isAbsent, type SourceMap, type SourceNode } from '../source/source-node.ts';
 import { quoted, type Check, type Reader, type Reading } from './reading.ts';
 
 /** The value type of a reader. */
@@ -17,6 +17,8 @@ interface ObjectOptions<S extends Shape, R extends keyof S> {
   /** What the object is, for messages: "an ingress rule". */
   readonly what: string;
   readonly required?: readonly R[];
+  /** Fields whose absence widens what the object says: one that is there but null is probably a slip, and warned about. */
+  readonly widens?: readonly (keyof S & string)[];
   /** Extra explanation for fields that do not exist here, by name. */
   readonly notHere?: Readonly<Record<string, string>>;
 }
@@ -37,6 +39,7 @@ export function object<S extends Shape, R extends keyof S & string = never>(shap
     for (const [name, read] of fields) {
       const field = node.fields.get(name);
       if (isAbsent(field)) {
+        warnOfNull(name, node, options, reading);
         if (!options.required?.some((required) => required === name)) continue;
         complete = false;
         reading.error(node, 'field.missing', `${options.what} needs the field "${name}".`);
@@ -50,6 +53,16 @@ export function object<S extends Shape, R extends keyof S & string = never>(shap
     // The loop above established exactly this type, field by field.
     return result as ObjectOf<S, R>;
   };
+}
+
+function warnOfNull<S extends Shape, R extends keyof S>(name: string, node: SourceMap, options: ObjectOptions<S, R>, reading: Reading): void {
+  const field = node.fields.get(name);
+  if (field === undefined || !options.widens?.some((widening) => widening === name)) return;
+  reading.warning(
+    field,
+    'field.null',
+    `"${name}" is there but empty (null), which means the same as leaving it out, so it restricts nothing. Fill it in or remove it.`,
+  );
 }
 
 function unknownField<S extends Shape, R extends keyof S>(name: string, options: ObjectOptions<S, R>, known: ReadonlyMap<string, unknown>): string {
