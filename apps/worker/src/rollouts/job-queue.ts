@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createPostgresBackend, Queue, runMigrations, withBackend, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import pg from 'pg';
@@ -66,6 +67,9 @@ interface BoundWorker extends Emitter {
   close(force?: boolean): Promise<void>;
 }
 
+/** A job of a process that was killed stays taken until its lock runs out; it must not keep this process from its own. */
+const INSTANCE = randomUUID();
+
 function bind(queue: BoundQueue, worker: BoundWorker, options: JobQueueOptions): JobQueue {
   queue.on('error', options.onError);
   worker.on('error', options.onError);
@@ -76,7 +80,7 @@ function bind(queue: BoundQueue, worker: BoundWorker, options: JobQueueOptions):
   });
   return {
     async add(job) {
-      await queue.add('advance', job, { ...ADD_OPTIONS, jobId: `advance-${job.id}` });
+      await queue.add('advance', job, { ...ADD_OPTIONS, jobId: `advance-${job.id}-${INSTANCE}` });
     },
     async close() {
       await worker.close();
