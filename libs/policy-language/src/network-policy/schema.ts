@@ -101,8 +101,7 @@ const egressRule = object(
   { what: 'An egress rule', widens: ['to', 'ports'], notHere: { from: 'egress rules have "to".' } },
 );
 
-/** The `spec` of a NetworkPolicy. A missing podSelector selects every pod, as the API server has it. */
-export const networkPolicySpec = object(
+const specFields = object(
   {
     podSelector: labelSelector('podSelector', kubernetesKey),
     ingress: list(ingressRule, { what: 'ingress' }),
@@ -111,3 +110,9 @@ export const networkPolicySpec = object(
   },
   { what: 'The spec of a NetworkPolicy' },
 );
+
+/** The `spec` of a NetworkPolicy. A missing podSelector selects every pod, as the API server has it. */
+export const networkPolicySpec = checked(specFields, ({ podSelector }, node, reading) => {
+  if (podSelector === undefined)
+    reading.warning(node, 'field.missing', 'Without podSelector the policy selects every pod of its namespace; write podSelector: {} to say so.');
+});

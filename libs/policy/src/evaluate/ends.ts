@@ -114,7 +114,9 @@ export class ClusterIndex {
 
   /** A host-networked workload is its node (rules 10, 24, 41), with the node's policy and the addresses of both. */
   private hostNetworkEnd(workload: WorkloadFact): End {
-    const node = this.nodes.has(workload.node) ? this.nodeEnd(workload.node) : this.buildNodeEnd(workload.node === '' ? undefined : workload.node, {}, []);
+    const node = this.nodes.has(workload.node)
+      ? this.nodeEnd(workload.node)
+      : this.buildNodeEnd(workload.node === '' ? undefined : workload.node, {}, []);
     const addresses = [...node.addresses, ...parseAll(workload.addresses)];
     return { ...node, addresses, families: familiesOf(addresses), policyAuditMode: this.audits(workload.policyAuditMode) };
   }
@@ -188,13 +190,15 @@ export class ClusterIndex {
   }
 
   private outsideEnd(address: IpAddress, names: readonly string[], kubeApiserver: boolean): End {
-    return { ...this.worldEnd(address.family, []), addresses: [address], names: names.map(canonicalName), kubeApiserver };
+    const world = this.worldEnd(address.family, []);
+    const labels = kubeApiserver ? this.view({ ...worldLabels(address.family), 'reserved:kube-apiserver': '' }) : world.labels;
+    return { ...world, labels, addresses: [address], names: names.map(canonicalName), kubeApiserver };
   }
 
   private worldEnd(family: IpFamily, texts: readonly string[]): End {
     return {
       kind: 'outside',
-      labels: this.view({ 'reserved:world': '', [`reserved:world-ipv${family}`]: '' }),
+      labels: this.view(worldLabels(family)),
       kubeApiserver: false,
       addresses: parseAll(texts),
       families: [family],
@@ -229,6 +233,10 @@ export class ClusterIndex {
   private audits(own: boolean | undefined): boolean {
     return own === true || this.facts.settings?.policyAuditMode === true;
   }
+}
+
+function worldLabels(family: IpFamily): Labels {
+  return { 'reserved:world': '', [`reserved:world-ipv${family}`]: '' };
 }
 
 function holderKey(network: string, address: string): string {
