@@ -1,4 +1,6 @@
 export { decodePolicyDocument, decodePolicySet } from './codec/ir-codec.ts';
+export { diffPolicies, renderDiff, type DiffEffect, type DiffEnd, type DiffOptions, type DiffVerdict, type PolicyChange, type PolicyDiff } from './diff/policy-diff.ts';
+export { joinSpans, spanText, type PortSpan } from './diff/port-spans.ts';
 export { evaluate, PolicyEngine, type EngineOptions } from './evaluate/engine.ts';
 export { explain, renderExplanation, type DirectionExplanation, type Explanation } from './explain/explain.ts';
 export type { NearestMiss } from './explain/nearest-miss.ts';
@@ -11,8 +13,12 @@ export { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, SERVICE_ACCOUNT_KE
 export { LookupTables, lookupVerdict, type LookupKey } from './lookup.ts';
 export { policyFindings, type PolicyFinding } from './policy-findings.ts';
 export * from './policy-set.ts';
+export { recommend, type CiliumNetworkPolicyManifest, type Recommendation, type RecommendOptions } from './recommend/recommend.ts';
+export type { CiliumRule } from './recommend/rule-collector.ts';
 export * from './resolution.ts';
 export { resolveNode } from './resolve/resolve-node.ts';
 export { PolicyResolver, type ResolveOptions } from './resolve/resolver.ts';
 export { wantedDefaultDenyId, wantedRuleId } from './rule-id.ts';
+export type { RecordedFlow } from './simulate/recorded-flow.ts';
+export { simulate, type SimulatedChange, type SimulateOptions, type Simulation } from './simulate/simulate.ts';
 export * from './verdict.ts';

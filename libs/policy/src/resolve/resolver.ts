@@ -23,6 +23,8 @@ export interface ResolveOptions {
   readonly policies?: 'live' | 'all';
   /** Number to put on the result; absent: the highest revision of a policy. */
   readonly policyRevision?: number;
+  /** Only these endpoints of the node; absent: all of them. */
+  readonly endpoints?: ReadonlySet<string>;
 }
 
 /** A change of more classes than this makes rule sets be computed as a whole, which shares work between classes. */
@@ -174,7 +176,8 @@ export class PolicyResolver {
     this.dropNode(fact.name);
     this.nodes.set(fact.name, fact);
     this.world.addNode(fact);
-    if (fact.name !== this.node || !this.settings.hostFirewall) return;
+    const wanted = this.options.endpoints?.has(`node/${fact.name}`) !== false;
+    if (fact.name !== this.node || !this.settings.hostFirewall || !wanted) return;
     const endpoint: LocalEndpoint = {
       key: `node/${fact.name}`,
       identity: RESERVED_IDENTITY.host,
@@ -215,7 +218,8 @@ export class PolicyResolver {
 
   private setEndpoint(fact: WorkloadFact | undefined, touched?: Set<LocalEndpoint>): void {
     if (fact === undefined) return;
-    if (fact.node !== this.node || fact.hostNetwork === true) return this.dropEndpoint(fact.key);
+    const wanted = this.options.endpoints?.has(fact.key) !== false;
+    if (fact.node !== this.node || fact.hostNetwork === true || !wanted) return this.dropEndpoint(fact.key);
     const old = this.endpoints.get(fact.key);
     const labels = new LabelView(this.world.labelsOf(fact.identity));
     const init = fact.identity === RESERVED_IDENTITY.init || labels.has('reserved:init', undefined);
