@@ -56,7 +56,7 @@ export function reservedNature(entity: Exclude<ReservedFact['entity'], 'kube-api
 
 /** Both families report the identity `world`, as Hubble does on clusters that do not split it. */
 export function outsideNature(family: IpFamily, kubeApiserver: boolean): PeerNature {
-  const labels: Labels = { 'reserved:world': '', [`reserved:world-ipv${family}`]: '' };
+  const labels: Labels = { 'reserved:world': '', [`reserved:world-ipv${family}`]: '', ...(kubeApiserver ? { 'reserved:kube-apiserver': '' } : {}) };
   const identity = kubeApiserver ? RESERVED_IDENTITY['kube-apiserver'] : RESERVED_IDENTITY.world;
   return natureOf({ kind: 'outside', kubeApiserver, families: [family] }, labels, identity);
 }
