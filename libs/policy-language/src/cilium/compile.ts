@@ -32,9 +32,9 @@ interface SpecContext {
 }
 
 export function compileCiliumSpec(index: number, spec: CiliumSpec, namespace: string | undefined, l7: L7Mode): BlockDraft[] {
-  const subject = spec.endpointSelector ?? spec.nodeSelector ?? [];
-  const context: SpecContext = { namespace, l7, selectsInit: mentions(subject, 'reserved:init'), log: spec.log?.value };
-  const base = { spec: index, tier: 'normal', priority: 0, subject: subjectOf(spec, namespace) } as const;
+  const subject = subjectOf(spec, namespace);
+  const context: SpecContext = { namespace, l7, selectsInit: mentions(subject.selector.requirements, 'reserved:init'), log: spec.log?.value };
+  const base = { spec: index, tier: 'normal', priority: 0, subject } as const;
   const block = (direction: Direction, allows: readonly RuleSpec[] = [], denies: readonly RuleSpec[] = []): BlockDraft[] => {
     if (allows.length + denies.length === 0) return [];
     const rules = [
@@ -60,15 +60,15 @@ export function requiresOf(spec: CiliumSpec, namespace: string | undefined): Req
   ];
 }
 
-/** A CiliumNetworkPolicy stays in its namespace whatever its selector says (rule 31). */
+/**
+ * A CiliumNetworkPolicy stays in its namespace: a namespace among its matchLabels is replaced (rule 31), any other way
+ * of asking for one stays and contradicts.
+ */
 function subjectOf(spec: CiliumSpec, namespace: string | undefined): BlockDraft['subject'] {
   if (spec.endpointSelector === undefined) return { kind: 'nodes', selector: { requirements: spec.nodeSelector ?? [], localCluster: false } };
-  const given = spec.endpointSelector;
-  const requirements =
-    namespace === undefined
-      ? given
-      : [inNamespace(namespace), ...given.filter(({ key, operator }) => !(key === `k8s:${NAMESPACE_KEY}` && operator === 'in'))];
-  return { kind: 'endpoints', selector: { requirements, localCluster: false } };
+  const { labels, expressions } = spec.endpointSelector;
+  const own = namespace === undefined ? labels : [inNamespace(namespace), ...labels.filter(({ key }) => key !== `k8s:${NAMESPACE_KEY}`)];
+  return { kind: 'endpoints', selector: { requirements: [...own, ...expressions], localCluster: false } };
 }
 
 function compileRule(rule: RuleSpec, section: PolicyRule['section'], action: 'allow' | 'deny', index: number, context: SpecContext): RuleDraft {

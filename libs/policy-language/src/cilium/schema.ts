@@ -1,7 +1,7 @@
 /** One spec of cilium.io/v2 CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy (rules 31–57). */
 
 import type { PortMatch } from '@palisade/policy';
-import { ciliumKey, labelSelector } from '../kubernetes/label-selector.ts';
+import { ciliumKey, labelSelector, selectorParts } from '../kubernetes/label-selector.ts';
 import { anything, boolean, checked, list, object, oneOf, refine, text } from '../schema/readers.ts';
 import type { Reader, Reading } from '../schema/reading.ts';
 import { fieldOrSelf, isAbsent, type SourceNode } from '../source/source-node.ts';
@@ -129,7 +129,7 @@ const egressDeny: Reader<RuleSpec> = refine(checked(egressDenyFields, checkCombi
 
 const fields = object(
   {
-    endpointSelector: labelSelector('endpointSelector', ciliumKey),
+    endpointSelector: selectorParts('endpointSelector', ciliumKey),
     nodeSelector: labelSelector('nodeSelector', ciliumKey),
     ingress: list(ingress, { what: 'ingress' }),
     ingressDeny: list(ingressDeny, { what: 'ingressDeny' }),

@@ -1,7 +1,7 @@
 /** LabelSelector of Kubernetes (apimachinery), read to requirements in the IR's form. */
 
 import type { LabelRequirement } from '@palisade/policy';
-import { list, object, oneOf, text, textMap } from '../schema/readers.ts';
+import { list, object, oneOf, refine, text, textMap } from '../schema/readers.ts';
 import { quoted, type Reader, type Reading } from '../schema/reading.ts';
 import { fieldOrSelf, type SourceNode } from '../source/source-node.ts';
 
@@ -24,8 +24,19 @@ const OPERATORS = { In: 'in', NotIn: 'not-in', Exists: 'exists', DoesNotExist: '
 type OperatorName = keyof typeof OPERATORS;
 const OPERATOR_NAMES = Object.keys(OPERATORS) as OperatorName[];
 
+/** A selector as written: requirements of matchLabels apart from those of matchExpressions. */
+export interface SelectorParts {
+  readonly labels: readonly LabelRequirement[];
+  readonly expressions: readonly LabelRequirement[];
+}
+
 /** Reads a label selector; an empty one gives no requirements and matches everything. */
 export function labelSelector(what: string, keySource: KeySource): Reader<readonly LabelRequirement[]> {
+  return refine(selectorParts(what, keySource), ({ labels, expressions }) => [...labels, ...expressions]);
+}
+
+/** Reads a label selector, keeping its two ways of asking apart. */
+export function selectorParts(what: string, keySource: KeySource): Reader<SelectorParts> {
   const expression = object(
     { key: text('The label key'), operator: oneOf('The operator', OPERATOR_NAMES), values: list(text('A label value'), { what: 'values' }) },
     { what: `An expression of ${what}`, required: ['key', 'operator'] },
@@ -38,19 +49,20 @@ export function labelSelector(what: string, keySource: KeySource): Reader<readon
     const selector = shape(node, reading);
     if (selector === undefined) return undefined;
     const before = reading.problems.length;
-    const requirements: LabelRequirement[] = [];
+    const labels: LabelRequirement[] = [];
+    const expressions: LabelRequirement[] = [];
     for (const [key, value] of selector.matchLabels ?? []) {
       const at = fieldOrSelf(fieldOrSelf(node, 'matchLabels'), key);
-      requirements.push({ key: checkedKey(key, keySource, at, reading), operator: 'in', values: [value] });
+      labels.push({ key: checkedKey(key, keySource, at, reading), operator: 'in', values: [value] });
       checkValue(key, value, keySource, at, reading);
     }
     for (const [i, { key, operator, values = [] }] of (selector.matchExpressions ?? []).entries()) {
       const at = fieldOrSelf(fieldOrSelf(node, 'matchExpressions'), i);
       checkOperands(operator, values, at, reading);
       for (const value of values) checkValue(key, value, keySource, fieldOrSelf(at, 'values'), reading);
-      requirements.push({ key: checkedKey(key, keySource, fieldOrSelf(at, 'key'), reading), operator: OPERATORS[operator], values });
+      expressions.push({ key: checkedKey(key, keySource, fieldOrSelf(at, 'key'), reading), operator: OPERATORS[operator], values });
     }
-    return reading.problems.length > before ? undefined : requirements;
+    return reading.problems.length > before ? undefined : { labels, expressions };
   };
 }
 
