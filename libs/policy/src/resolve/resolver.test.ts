@@ -7,7 +7,7 @@ import { PolicyResolver } from './resolver.ts';
 import { arbitraryFacts, arbitraryPolicies, arbitraryPolicy, arbitraryWorkload, workloadFact } from './testing/arbitrary-cluster.ts';
 
 const SEED = Number(process.env['PALISADE_SEED'] ?? 20261122);
-const RUNS = Number(process.env['PALISADE_RESOLVE_RUNS'] ?? 60);
+const RUNS = Number(process.env['PALISADE_RESOLVE_RUNS'] ?? 40);
 
 /** A change as a step of the model; `increment` for those that come through the identity stream. */
 type Change =

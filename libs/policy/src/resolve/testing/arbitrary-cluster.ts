@@ -26,7 +26,7 @@ export const PORTS = [0, 1, 53, 79, 80, 81, 443, 1024, 8079, 8080, 8081, 9090, 3
 const requirement: fc.Arbitrary<LabelRequirement> = fc.oneof(
   fc.record({ key: fc.constantFrom('k8s:app', 'any:app'), operator: fc.constantFrom('in' as const, 'not-in' as const), values: fc.uniqueArray(fc.constantFrom(...APPS), { minLength: 1, maxLength: 2 }) }),
   fc.record({ key: fc.constant('k8s:io.kubernetes.pod.namespace'), operator: fc.constantFrom('in' as const, 'not-in' as const), values: fc.uniqueArray(fc.constantFrom(...NAMESPACES), { minLength: 1, maxLength: 2 }) }),
-  fc.record({ key: fc.constantFrom('k8s:tier', 'cloud:region', 'reserved:host', 'reserved:remote-node', 'reserved:world'), operator: fc.constantFrom('exists' as const, 'not-exists' as const), values: fc.constant([]) }),
+  fc.record({ key: fc.constantFrom('k8s:tier', 'cloud:region', 'reserved:host', 'reserved:remote-node', 'reserved:world', 'reserved:kube-apiserver'), operator: fc.constantFrom('exists' as const, 'not-exists' as const), values: fc.constant([]) }),
 );
 const selector: fc.Arbitrary<LabelSelector> = fc.record({ requirements: fc.array(requirement, { maxLength: 2 }), localCluster: fc.boolean() });
 const nodeSelector: fc.Arbitrary<LabelSelector> = fc.record({
