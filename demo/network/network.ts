@@ -29,9 +29,10 @@ export async function buildNetwork(plan: NetworkPlan): Promise<void> {
 
 /** Removes a stack's namespaces and with them its links, routes and translations; programs attached there are freed. */
 export async function removeNetwork(id: string): Promise<void> {
+  // The link first: with its namespace it would go too, but some time later, when the kernel gets round to it.
+  if (existsSync(`/sys/class/net/pal-${id}`)) await exec('ip', ['link', 'delete', `pal-${id}`]);
   const mine = existsSync(NAMESPACES) ? readdirSync(NAMESPACES).filter((name) => name.startsWith(`palisade-${id}-`)) : [];
   for (const name of mine) await exec('ip', ['netns', 'delete', name]);
-  if (existsSync(`/sys/class/net/pal-${id}`)) await exec('ip', ['link', 'delete', `pal-${id}`]);
 }
 
 async function buildNode(plan: NetworkPlan, node: NodePlan): Promise<void> {
