@@ -4,6 +4,7 @@ import type { Logger } from '@palisade/nest-kit';
 import { parseRoot } from '@palisade/bundle';
 import {
   createUnitOfWork,
+  flowDenyDelta,
   openDatabase,
   postgresAgentRequestQueue,
   postgresOwnerLookup,
@@ -52,7 +53,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const images = new ImageRepository(postgresTrustMetadata(source), keys, Date.now);
   const catalogue = new FileProgramCatalogue(config.PALISADE_PROGRAMS_DIR, images);
   const sealBundle = new SealBundle({ unitOfWork, programs: catalogue, policies: new StoredPolicyContent(unitOfWork), validator: new ResolverValidator(unitOfWork), director, now });
-  const advance = new AdvanceRollout({ unitOfWork, sealBundle, assignWave, denyDelta: null });
+  const advance = new AdvanceRollout({ unitOfWork, sealBundle, assignWave, denyDelta: flowDenyDelta(source) });
   const reports = new ProcessEndpointReports({ unitOfWork, director });
   const newcomers = new Map<string, { tenantId: string; clusterId: string }>();
 

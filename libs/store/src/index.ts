@@ -26,3 +26,4 @@ export { postgresRollouts } from './rollouts/rollout-repository.ts';
 export { postgresWorkFinder, type TenantWork, type WorkFinder } from './rollouts/work-finder.ts';
 export { WakeListener, type Wake } from './wake-listener.ts';
 export { bundleRepositories, enrollmentRepositories, nodeRepositories, rolloutRepositories } from './fleet-repositories.ts';
+export { flowDenyDelta } from './rollouts/flow-deny-delta.ts';

@@ -18,7 +18,7 @@ import {
   type ObservedState,
   type ProgramSet,
 } from '@palisade/control';
-import { createUnitOfWork, enrollmentRepositories, openAgentPool, openDatabase, postgresAgentDesk, postgresOwnerLookup, rolloutRepositories } from '@palisade/store';
+import { createUnitOfWork, enrollmentRepositories, flowDenyDelta, openAgentPool, openDatabase, postgresAgentDesk, postgresOwnerLookup, rolloutRepositories } from '@palisade/store';
 import { parseTenantId, systemContext, type TenantContext } from '@palisade/tenancy';
 import * as x509 from '@peculiar/x509';
 import { certificateRequest } from '../../../../fleet/src/certificate-request.ts';
@@ -97,7 +97,7 @@ export async function startFleet() {
     checkIn,
     renew: new RenewCertificate({ unitOfWork, authority, now }),
     recover: new RecoverNode({ unitOfWork, owners, authority, now }),
-    advance: new AdvanceRollout({ unitOfWork, sealBundle, assignWave, denyDelta: null }),
+    advance: new AdvanceRollout({ unitOfWork, sealBundle, assignWave, denyDelta: flowDenyDelta(worker) }),
     assignWave,
     reports: new ProcessEndpointReports({ unitOfWork, director }),
     createRollout: new CreateRollout({ unitOfWork: rolloutsOfApi }),

@@ -1,4 +1,4 @@
-import { advanceRollout, planWaves, transitionNode, transitionRollout, type AdvanceDecision, type NodeProgress, type RolloutEvent } from '@palisade/rollout';
+import { advanceRollout, planWaves, transitionNode, transitionRollout, type AdvanceDecision, type DenyDelta, type NodeProgress, type RolloutEvent } from '@palisade/rollout';
 import type { TenantContext } from '@palisade/tenancy';
 import type { UnitOfWork } from '../unit-of-work.ts';
 import type { SealBundle } from '../bundles/seal-bundle.ts';
@@ -12,6 +12,9 @@ const REPORT_BATCH = 2_000;
 /** Steps of one call; more wait for the next one, so that one rollout does not keep a worker. */
 const MAX_STEPS = 32;
 
+/** Approvals are asked for when a rollout is created; carrying it out needs none. */
+type StepRepositories = Omit<RolloutRepositories, 'approvals'>;
+
 type StepResult = 'again' | 'wait' | 'done';
 
 /**
@@ -19,9 +22,9 @@ type StepResult = 'again' | 'wait' | 'done';
  * that dies anywhere is resumed by the next call, and two workers at once change nothing twice.
  */
 export class AdvanceRollout {
-  readonly #ports: { readonly unitOfWork: UnitOfWork<RolloutRepositories>; readonly sealBundle: SealBundle; readonly assignWave: AssignWave; readonly denyDelta: DenyDeltaSource | null };
+  readonly #ports: { readonly unitOfWork: UnitOfWork<StepRepositories>; readonly sealBundle: SealBundle; readonly assignWave: AssignWave; readonly denyDelta: DenyDeltaSource | null };
 
-  constructor(ports: { readonly unitOfWork: UnitOfWork<RolloutRepositories>; readonly sealBundle: SealBundle; readonly assignWave: AssignWave; readonly denyDelta: DenyDeltaSource | null }) {
+  constructor(ports: { readonly unitOfWork: UnitOfWork<StepRepositories>; readonly sealBundle: SealBundle; readonly assignWave: AssignWave; readonly denyDelta: DenyDeltaSource | null }) {
     this.#ports = ports;
   }
 
@@ -44,7 +47,7 @@ export class AdvanceRollout {
       case 'ready':
         return this.#start(context, rollout);
       case 'running':
-        return this.#run(context, rollout.id);
+        return this.#run(context, rollout);
       case 'rolling_back':
         return this.#finishRollback(context, rollout);
       default:
@@ -86,8 +89,9 @@ export class AdvanceRollout {
     });
   }
 
-  async #run(context: TenantContext, rolloutId: string): Promise<StepResult> {
-    const denyDelta = await this.#ports.denyDelta?.measure(context, rolloutId);
+  async #run(context: TenantContext, read: Rollout): Promise<StepResult> {
+    const rolloutId = read.id;
+    const denyDelta = read.gate.maxDenyDelta === null ? null : await measured(this.#ports.denyDelta, context, rolloutId);
     return this.#ports.unitOfWork.run<StepResult>(context, async (repositories) => {
       const { rollouts } = repositories;
       const rollout = await rollouts.findForUpdate(rolloutId);
@@ -99,13 +103,13 @@ export class AdvanceRollout {
       const current = waves.find((wave) => wave.state === 'open' || wave.state === 'baking');
       // Nodes that were given back by a pause, or asked again by a resume, are offered again.
       if (current !== undefined && current.counts.pending > 0) await this.#offerWave(context, repositories, rollout, current.index, nowMs);
-      const decisions = advanceRollout({ ...rollout, waves: waves.map((wave) => ({ ...wave, denyDelta: denyDelta ?? null })) }, nowMs);
+      const decisions = advanceRollout({ ...rollout, waves: waves.map((wave) => ({ ...wave, denyDelta })) }, nowMs);
       for (const decision of decisions) await this.#carryOut(context, repositories, rollout, decision, nowMs);
       return decisions.length > 0 || more ? 'again' : 'wait';
     });
   }
 
-  async #carryOut(context: TenantContext, repositories: RolloutRepositories, rollout: Rollout, decision: AdvanceDecision, nowMs: number): Promise<void> {
+  async #carryOut(context: TenantContext, repositories: StepRepositories, rollout: Rollout, decision: AdvanceDecision, nowMs: number): Promise<void> {
     const { rollouts, audit } = repositories;
     switch (decision.kind) {
       case 'open-wave': {
@@ -141,7 +145,7 @@ export class AdvanceRollout {
     }
   }
 
-  async #offerWave(context: TenantContext, { rollouts, wakeUp }: RolloutRepositories, rollout: Rollout, index: number, nowMs: number): Promise<void> {
+  async #offerWave(context: TenantContext, { rollouts, wakeUp }: StepRepositories, rollout: Rollout, index: number, nowMs: number): Promise<void> {
     const waiting = await rollouts.waiting(rollout.id, index, ONLINE_MS);
     if (waiting.length === 0) return;
     const next = waiting.map((node) => ({ node, progress: transitionNode(node, node.online ? { kind: 'offer', leaseMs: rollout.leaseMs } : { kind: 'skip-offline' }, nowMs).progress }));
@@ -163,7 +167,17 @@ export class AdvanceRollout {
   }
 }
 
-async function apply(repositories: RolloutRepositories, rollout: Rollout, event: RolloutEvent, sealed: { readonly bundleId?: string; readonly generation?: { readonly epoch: number; readonly n: number } } = {}): Promise<void> {
+/** An evaluator error is no measurement, and no measurement never passes a gate. */
+async function measured(source: DenyDeltaSource | null, context: TenantContext, rolloutId: string): Promise<DenyDelta> {
+  if (source === null) return { kind: 'unmeasured', why: 'no flow store is connected' };
+  try {
+    return await source.measure(context, rolloutId);
+  } catch (error) {
+    return { kind: 'unmeasured', why: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function apply(repositories: StepRepositories, rollout: Rollout, event: RolloutEvent, sealed: { readonly bundleId?: string; readonly generation?: { readonly epoch: number; readonly n: number } } = {}): Promise<void> {
   const { rollouts, wakeUp } = repositories;
   const step = transitionRollout(rollout.state, event);
   if (!step.ok) throw new Error(step.refusal);
