@@ -15,42 +15,54 @@ export interface EventPosition {
   readonly sequence: bigint;
 }
 
-/** Decodes the record at `at`. */
+const AT = FLOW_EVENT.offsets;
+
+/** IPv4 is nearly all of the traffic: no slices for it. */
+function address(bytes: Uint8Array, at: number, family: number): string {
+  return family === 4 ? `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}` : formatAddress(bytes.subarray(at, at + 16), family);
+}
+
+/** Decodes the record at `at`. Reads field by field: the agent drains hundreds of thousands of these a second. */
 export function decodeFlowEvent(bytes: Uint8Array, at = 0): KernelFlowEvent & EventPosition {
-  const record = FLOW_EVENT.decode(bytes, at);
-  const shadow = (record.flags & FLOW_SHADOW) !== 0;
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, FLOW_EVENT.size);
+  const byte = (offset: number): number => bytes[at + offset] ?? 0;
+  const u16 = (offset: number): number => view.getUint16(offset, true);
+  const u32 = (offset: number): number => view.getUint32(offset, true);
+  const u64 = (offset: number): bigint => view.getBigUint64(offset, true);
+  const flags = byte(AT.flags);
+  const family = byte(AT.family);
   return {
-    event: KINDS[record.kind] ?? 'new',
-    ifindex: record.ifindex,
-    endpointSlot: record.slot,
-    direction: record.direction === 1 ? 'egress' : 'ingress',
-    source: formatAddress(record.source, record.family),
-    destination: formatAddress(record.destination, record.family),
-    sourcePort: record.source_port,
-    destinationPort: record.destination_port,
-    protocol: record.protocol,
-    peerIdentity: record.peer_identity,
-    verdict: VERDICTS[record.verdict] ?? 'error',
-    dropReason: record.drop_reason,
-    ruleId: record.rule_id,
-    ...(shadow && { shadowVerdict: VERDICTS[record.shadow_verdict] ?? 'dropped', shadowRuleId: record.shadow_rule_id }),
-    isReply: (record.flags & FLOW_REPLY) !== 0,
-    packets: record.packets,
-    bytes: record.bytes,
-    replyPackets: record.reply_packets,
-    replyBytes: record.reply_bytes,
-    firstSeenNs: record.first_seen_ns,
-    lastSeenNs: record.time_ns,
-    tcpFlags: record.tcp_flags,
-    datapathGeneration: record.generation,
-    pid: record.pid,
-    uid: record.uid,
-    command: bytesText(record.command),
-    ...((record.flags & FLOW_TRANSLATED) !== 0 && {
-      serviceAddress: formatAddress(record.original_destination, record.family),
-      servicePort: record.original_port,
+    event: KINDS[byte(AT.kind)] ?? 'new',
+    ifindex: u32(AT.ifindex),
+    endpointSlot: u16(AT.slot),
+    direction: byte(AT.direction) === 1 ? 'egress' : 'ingress',
+    source: address(bytes, at + AT.source, family),
+    destination: address(bytes, at + AT.destination, family),
+    sourcePort: u16(AT.source_port),
+    destinationPort: u16(AT.destination_port),
+    protocol: byte(AT.protocol),
+    peerIdentity: u32(AT.peer_identity),
+    verdict: VERDICTS[byte(AT.verdict)] ?? 'error',
+    dropReason: byte(AT.drop_reason),
+    ruleId: u32(AT.rule_id),
+    ...((flags & FLOW_SHADOW) !== 0 && { shadowVerdict: VERDICTS[byte(AT.shadow_verdict)] ?? 'dropped', shadowRuleId: u32(AT.shadow_rule_id) }),
+    isReply: (flags & FLOW_REPLY) !== 0,
+    packets: u64(AT.packets),
+    bytes: u64(AT.bytes),
+    replyPackets: u64(AT.reply_packets),
+    replyBytes: u64(AT.reply_bytes),
+    firstSeenNs: u64(AT.first_seen_ns),
+    lastSeenNs: u64(AT.time_ns),
+    tcpFlags: byte(AT.tcp_flags),
+    datapathGeneration: u32(AT.generation),
+    pid: u32(AT.pid),
+    uid: u32(AT.uid),
+    command: byte(AT.command) === 0 ? '' : bytesText(bytes.subarray(at + AT.command, at + AT.command + 16)),
+    ...((flags & FLOW_TRANSLATED) !== 0 && {
+      serviceAddress: address(bytes, at + AT.original_destination, family),
+      servicePort: u16(AT.original_port),
     }),
-    cpu: record.cpu,
-    sequence: record.sequence,
+    cpu: u32(AT.cpu),
+    sequence: u64(AT.sequence),
   };
 }

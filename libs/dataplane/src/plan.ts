@@ -60,6 +60,8 @@ export interface BankRow {
   readonly slot: number;
   /** Absent: the row is cleared. */
   readonly endpoint?: EndpointImage;
+  /** The row may hold such a policy map now. */
+  readonly holds: { readonly live: boolean; readonly shadow: boolean };
 }
 
 export type Action =
@@ -94,7 +96,9 @@ function changedRows(observed: readonly ObservedEndpoint[], desired: readonly En
     .sort((a, b) => a - b)
     .map((slot) => {
       const endpoint = after.get(slot);
-      return endpoint ? { slot, endpoint } : { slot };
+      const row = before.get(slot);
+      const holds = { live: row?.policyDigest !== undefined, shadow: row?.shadowDigest !== undefined };
+      return endpoint ? { slot, endpoint, holds } : { slot, holds };
     });
 }
 

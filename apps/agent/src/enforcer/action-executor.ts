@@ -92,49 +92,51 @@ function endpointState(endpoint: EndpointImage, ifindex: number): Uint8Array {
   });
 }
 
-/** Puts policy maps into rows of an outer map, in one call; each single update would wait a grace period. */
+/** Writes rows of an array in one call. */
+function writeRows(context: ExecutionContext, map: string, rows: readonly (readonly [number, Uint8Array])[]): void {
+  const keys = concatenate(rows.map(([row]) => rowKey(row)));
+  context.kernel.updateBatch(context.maps.map(map), keys, concatenate(rows.map(([, value]) => value)), rows.length);
+}
+
+/** Puts policy maps into rows of an outer map, in one call: each single update or deletion would wait a grace period. */
 function fillOuter(context: ExecutionContext, bank: number, rows: readonly BankRow[], set: 'live' | 'shadow'): void {
   const { kernel, maps, pins } = context;
   const outer = maps.map(set === 'live' ? 'policies' : 'shadow_policies');
-  const shapes = maps.map(set === 'live' ? 'policy_shapes' : 'shadow_shapes');
   const policies = set === 'live' ? context.desired.image.live.policies : context.desired.image.shadow?.policies;
   const open = new Map<string, Descriptor>();
+  const shapes: [number, Uint8Array][] = [];
+  const filled: [number, Descriptor][] = [];
   try {
-    const keys: Uint8Array[] = [];
-    const values: Uint8Array[] = [];
     for (const row of rows) {
       const digest = set === 'live' ? row.endpoint?.policyDigest : row.endpoint?.shadowDigest;
-      const key = rowKey(bankedRow(bank, row.slot));
       const policy = digest === undefined ? undefined : policies?.get(digest);
+      const at = bankedRow(bank, row.slot);
+      shapes.push([at, policy?.shape ?? new Uint8Array(POLICY_SHAPE.size)]);
       if (digest === undefined || policy === undefined) {
-        kernel.delete(outer, key);
-        kernel.update(shapes, key, new Uint8Array(POLICY_SHAPE.size));
+        if (row.holds[set]) kernel.delete(outer, rowKey(at));
         continue;
       }
       const descriptor = open.get(digest) ?? kernel.openPin(`${pins.policies}/${digest}`);
       if (descriptor === undefined) throw new RangeError(`the policy map ${digest} has disappeared`);
       open.set(digest, descriptor);
-      kernel.update(shapes, key, policy.shape);
-      keys.push(key);
-      values.push(descriptorValue(descriptor));
+      filled.push([at, descriptor]);
     }
-    kernel.updateBatch(outer, concatenate(keys), concatenate(values), keys.length);
+    writeRows(context, set === 'live' ? 'policy_shapes' : 'shadow_shapes', shapes);
+    writeRows(context, set === 'live' ? 'policies' : 'shadow_policies', filled.map(([at, descriptor]) => [at, descriptorValue(descriptor)]));
   } finally {
     for (const descriptor of open.values()) kernel.close(descriptor);
   }
 }
 
 function fillBank(context: ExecutionContext, bank: number, rows: readonly BankRow[]): void {
-  const states = context.maps.map('endpoint_states');
-  const write = (row: BankRow, state: Uint8Array): void => context.kernel.update(states, rowKey(bankedRow(bank, row.slot)), state);
+  const dirty = ENDPOINT_STATE.encode({ key: textBytes('(being written)', 160), policy_digest: DIRTY, shadow_digest: DIRTY });
   // A crash in between leaves rows that no desired state equals, so the next plan writes them again.
-  for (const row of rows) write(row, ENDPOINT_STATE.encode({ key: textBytes('(being written)', 160), policy_digest: DIRTY }));
+  writeRows(context, 'endpoint_states', rows.map((row) => [bankedRow(bank, row.slot), dirty]));
   fillOuter(context, bank, rows, 'live');
   fillOuter(context, bank, rows, 'shadow');
-  for (const row of rows) {
-    const ifindex = context.desired.interfaces.get(row.slot) ?? 0;
-    write(row, row.endpoint ? endpointState(row.endpoint, ifindex) : new Uint8Array(ENDPOINT_STATE.size));
-  }
+  const state = (row: BankRow): Uint8Array =>
+    row.endpoint ? endpointState(row.endpoint, context.desired.interfaces.get(row.slot) ?? 0) : new Uint8Array(ENDPOINT_STATE.size);
+  writeRows(context, 'endpoint_states', rows.map((row) => [bankedRow(bank, row.slot), state(row)]));
 }
 
 function bankState(context: ExecutionContext, generation: bigint): Uint8Array {
