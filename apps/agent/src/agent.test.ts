@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NodeBundleState } from '@palisade/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { unsupportedEnforcer } from './enforcer-of-this-kernel.ts';
 import { startAgent, type AgentSetup, type RunningAgent } from './testing/running-agent.ts';
 import { EMPTY_FACTS, TestControlPlane } from './testing/test-control-plane.ts';
 
@@ -76,6 +77,15 @@ describe('a new node', () => {
     expect(plane.enrollments.size).toBe(1);
     expect(plane.tokensSeen).toHaveLength(2);
     expect(agent.state.node()?.nodeId).toBe('node-1');
+  });
+});
+
+describe('a kernel that cannot enforce', () => {
+  it('is enrolled and reported as what it is: nothing protected, the bundle failed with the reason', async () => {
+    start({ enforcer: unsupportedEnforcer('This kernel has no BTF.'), endpoints: { endpoints: [ENDPOINT] } });
+    await enrolled();
+    await plane.offer('1.1');
+    await until(() => expect(plane.last?.observed).toMatchObject({ state: NodeBundleState.FAILED, contentDigest: '', endpointsProtected: 0, endpointsUnprotected: 1, reason: 'kernel.unsupported: This kernel has no BTF.' }));
   });
 });
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, type AgentTimings } from '../agent.ts';
 import { describeNode } from '../check-in/node-description.ts';
+import type { Enforcer } from '../enforcer/enforcer.ts';
 import { StaticEndpointSource } from '../endpoints/endpoint-source.ts';
 import { resolveByPolicy } from '../executor/resolve-node.ts';
 import { joinFleet } from '../join-fleet.ts';
@@ -23,6 +24,8 @@ export interface AgentSetup {
   readonly now?: () => number;
   readonly pin?: string;
   readonly endpoints?: unknown;
+  /** Instead of the one on the kernel in memory. */
+  readonly enforcer?: Enforcer;
 }
 
 /** A whole agent in this process on a kernel in memory. */
@@ -53,7 +56,7 @@ export function startAgent(setup: AgentSetup): RunningAgent {
 
   async function run(): Promise<void> {
     state.sweep();
-    const enforcer = memoryEnforcer(kernel);
+    const enforcer = setup.enforcer ?? memoryEnforcer(kernel);
     const features = await enforcer.features();
     const now = setup.now ?? Date.now;
     const connector = new Connector({ gateway: setup.plane.url, state, now, log });
