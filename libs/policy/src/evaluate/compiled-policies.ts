@@ -62,7 +62,9 @@ export class CompiledPolicies {
 
   /** The rules for an end that is a policy subject; undefined for ends that policy does not restrict (rule 1). */
   rulesFor(end: End, direction: Direction): SubjectRules | undefined {
-    const labels = end.kind === 'workload' ? end.labels : end.kind === 'node' && this.enforcesNodes ? end.nodeLabels : undefined;
+    // A node that is not known by name has no labels that a selector could be held against.
+    const node = this.enforcesNodes && end.kind === 'node' && end.node !== undefined;
+    const labels = end.kind === 'workload' ? end.labels : node ? end.nodeLabels : undefined;
     if (labels === undefined) return undefined;
     const known = this.known[direction].get(labels);
     if (known !== undefined) return known;
