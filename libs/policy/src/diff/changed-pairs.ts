@@ -9,13 +9,14 @@ import type { PolicySet } from '../policy-set.ts';
 import type { Direction, PolicyEntry, ResolvedNode } from '../resolution.ts';
 import { PolicyResolver } from '../resolve/resolver.ts';
 import type { FlowEnd } from '../verdict.ts';
-import { groupOf, type ChangedSubject } from './changed-subjects.ts';
+import type { ChangedSubject, WorkloadGroups } from './changed-subjects.ts';
 
 /** An end of the other side; of those with one group and one class before and after, the first stands for all. */
 export interface DiffPeer {
   readonly end: FlowEnd;
   readonly group: string;
-  readonly address: string;
+  /** All that it has. */
+  readonly addresses: readonly string[];
   readonly network: string;
   readonly names: readonly string[];
 }
@@ -27,7 +28,7 @@ export interface ChangedPair {
 }
 
 /** Yields every pair of a subject and a peer for which some entry differs in one direction; at most what is asked for. */
-export function* changedPairs(before: PolicySet, after: PolicySet, facts: ClusterFacts, subjects: readonly ChangedSubject[], changed: readonly PolicyDocument[], policies: 'live' | 'all'): Iterable<ChangedPair> {
+export function* changedPairs(before: PolicySet, after: PolicySet, facts: ClusterFacts, subjects: readonly ChangedSubject[], changed: readonly PolicyDocument[], groups: WorkloadGroups, policies: 'live' | 'all'): Iterable<ChangedPair> {
   const byNode = Map.groupBy(subjects, ({ node }) => node);
   for (const [node, local] of byNode) {
     const options = { policies, endpoints: new Set(local.map(({ key }) => key)) };
@@ -36,21 +37,26 @@ export function* changedPairs(before: PolicySet, after: PolicySet, facts: Cluste
     applySet(resolver, before, after);
     const fresh = resolver.resolved();
     const differ = new TableDifference(old, fresh);
-    const peers = [...peersOf(facts, old, fresh), ...namedPeers(changed)];
+    const peers = [...peersOf(facts, groups, old, fresh), ...namedPeers(changed)];
     for (const subject of local) {
       for (const direction of ['egress', 'ingress'] as const) {
         const seen = new Set<string>();
         for (const peer of peers) {
-          if (peer.names.length > 0 && direction === 'ingress') continue;
+          // Nobody is restricted from itself, so it must not stand for others of its group.
+          if (isSubject(peer.end, subject) || (peer.names.length > 0 && direction === 'ingress')) continue;
           const classes = differ.classesOf(peer);
-          const alike = `${peer.group} ${classes.old} ${classes.fresh}`;
-          if (seen.has(alike) || !differ.at(subject.key, direction, classes)) continue;
+          const alike = `${peer.group} ${classes.map(({ old: o, fresh: f }) => `${o}/${f}`).join(' ')}`;
+          if (seen.has(alike) || !classes.some((pair) => differ.at(subject.key, direction, pair))) continue;
           seen.add(alike);
           yield { subject, direction, peer };
         }
       }
     }
   }
+}
+
+function isSubject(end: FlowEnd, { key }: ChangedSubject): boolean {
+  return ('workload' in end && end.workload === key) || ('node' in end && `node/${end.node}` === key);
 }
 
 function applySet(resolver: PolicyResolver, before: PolicySet, after: PolicySet): void {
@@ -81,8 +87,10 @@ class TableDifference {
     this.freshTables = new LookupTables(fresh);
   }
 
-  classesOf({ network, address, names }: DiffPeer): ClassPair {
-    return { old: this.oldTables.classOfLearned(network, address, names) ?? 0, fresh: this.freshTables.classOfLearned(network, address, names) ?? 0 };
+  /** One pair per address. */
+  classesOf({ network, addresses, names }: DiffPeer): ClassPair[] {
+    const classIn = (tables: LookupTables, address: string): number => tables.classOfLearned(network, address, names) ?? 0;
+    return addresses.map((address) => ({ old: classIn(this.oldTables, address), fresh: classIn(this.freshTables, address) }));
   }
 
   at(endpoint: string, direction: Direction, { old, fresh }: ClassPair): boolean {
@@ -117,20 +125,18 @@ function entryText({ protocol, port, portPrefixLength, verdict, l7 }: PolicyEntr
 }
 
 /** Everybody in the facts, and one address of every prefix outside. */
-function peersOf(facts: ClusterFacts, ...nodes: readonly ResolvedNode[]): DiffPeer[] {
-  const peer = (end: FlowEnd, network: string, address: string, group = JSON.stringify(end)): DiffPeer => ({ end, group, network, address, names: [] });
+function peersOf(facts: ClusterFacts, groups: WorkloadGroups, ...nodes: readonly ResolvedNode[]): DiffPeer[] {
+  const peer = (end: FlowEnd, network: string, addresses: readonly string[], group = JSON.stringify(end)): DiffPeer => ({ end, group, network, addresses, names: [] });
   const held: DiffPeer[] = [
-    ...facts.workloads.flatMap((workload) =>
-      workload.hostNetwork === true ? [] : workload.addresses.slice(0, 1).map((address) => peer({ workload: workload.key }, workload.network, address, groupOf(workload))),
-    ),
-    ...facts.nodes.flatMap(({ name, addresses }) => addresses.slice(0, 1).map((address) => peer({ node: name }, 'default', address))),
-    ...(facts.reserved ?? []).flatMap(({ network, addresses }) => addresses.slice(0, 1).map((address) => peer({ network, address }, network, address))),
+    ...facts.workloads.flatMap((workload) => (workload.hostNetwork === true ? [] : [peer({ workload: workload.key }, workload.network, workload.addresses, groups.of(workload))])),
+    ...facts.nodes.map(({ name, addresses }) => peer({ node: name }, 'default', addresses)),
+    ...(facts.reserved ?? []).flatMap(({ network, addresses }) => addresses.map((address) => peer({ network, address }, network, [address]))),
   ];
-  const taken = new Set(held.map(({ address }) => address));
+  const taken = new Set(held.flatMap(({ addresses }) => addresses));
   const cidrs = new Set(nodes.flatMap(({ addresses }) => addresses.filter(({ network }) => network === 'default').map(({ cidr }) => cidr)));
   const prefixes = [...cidrs].map(parsePrefix).filter((prefix) => prefix !== undefined);
-  const outside = prefixes.map((prefix) => ownAddress(prefix, prefixes)).filter((address) => address !== undefined && !taken.has(address));
-  return [...held, ...outside.map((address) => peer({ address: address ?? '' }, 'default', address ?? ''))];
+  const outside = prefixes.map((prefix) => ownAddress(prefix, prefixes)).filter((address) => address !== undefined);
+  return [...held, ...outside.filter((address) => !taken.has(address)).map((address) => peer({ address }, 'default', [address]))];
 }
 
 /** An address of the prefix that no longer prefix holds; undefined when none of those tried is. */
@@ -150,7 +156,7 @@ function namedPeers(changed: readonly PolicyDocument[]): DiffPeer[] {
   for (const peer of changed.flatMap(({ blocks }) => blocks.flatMap(({ rules }) => rules.flatMap(({ peers }) => peers)))) {
     if (peer.kind === 'fqdn') names.add(canonicalName(peer.name.value).replace(/\*+/g, 'x'));
   }
-  return [...names].sort().map((name) => ({ end: { address: UNNAMED, names: [name] }, group: name, network: 'default', address: UNNAMED, names: [name] }));
+  return [...names].sort().map((name) => ({ end: { address: UNNAMED, names: [name] }, group: name, network: 'default', addresses: [UNNAMED], names: [name] }));
 }
 
 /** TEST-NET-2 (RFC 5737): stands for an outside address of no prefix in particular. */

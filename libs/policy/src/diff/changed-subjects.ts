@@ -2,6 +2,7 @@
 
 import type { ClusterFacts, Labels, WorkloadFact } from '../facts.ts';
 import { policyKey, type PolicyDocument } from '../ir.ts';
+import { parseAddress, parsePrefix, prefixContains, type IpPrefix } from '../ip-address.ts';
 import { compileRequirements, LabelView } from '../labels.ts';
 import type { PolicySet } from '../policy-set.ts';
 import { namesKey } from '../resolve/peer-class.ts';
@@ -31,7 +32,7 @@ export interface ChangedSubject {
 }
 
 /** Representatives of the endpoints that a changed policy selects; of equals the one on the node with most of them. */
-export function changedSubjects(changed: readonly PolicyDocument[], facts: ClusterFacts): ChangedSubject[] {
+export function changedSubjects(changed: readonly PolicyDocument[], facts: ClusterFacts, groups: WorkloadGroups): ChangedSubject[] {
   const blocks = changed.flatMap((policy) => policy.blocks.map(({ subject }) => ({ kind: subject.kind, test: compileRequirements(subject.selector) })));
   const labels = new Map(facts.identities.map((identity) => [identity.id, identity.labels]));
   const selected = new Map<number, boolean>();
@@ -44,23 +45,44 @@ export function changedSubjects(changed: readonly PolicyDocument[], facts: Clust
     }
     return known;
   };
-  const groups = new Map<string, WorkloadFact[]>();
+  const members = new Map<string, WorkloadFact[]>();
   for (const workload of facts.workloads) {
     if (workload.hostNetwork === true || !isSelected(workload)) continue;
-    const group = groupOf(workload);
-    groups.set(group, [...(groups.get(group) ?? []), workload]);
+    const group = groups.of(workload);
+    const known = members.get(group);
+    if (known === undefined) members.set(group, [workload]);
+    else known.push(workload);
   }
   const nodes = facts.hostFirewall ? facts.nodes.filter((node) => blocks.some(({ kind, test }) => kind === 'nodes' && test(new LabelView(node.labels)))) : [];
-  return [...onFewNodes([...groups.values()]), ...nodes.map(({ name }) => ({ key: `node/${name}`, node: name }))];
+  return [...onFewNodes([...members.values()]), ...nodes.map(({ name }) => ({ key: `node/${name}`, node: name }))];
 }
 
 function initLabels(identity: number): Labels {
   return identity === 5 ? { 'reserved:init': '' } : {};
 }
 
-/** As subjects, workloads of one identity differ only in the ports they name and in audit mode. */
-export function groupOf(workload: WorkloadFact): string {
-  return `${workload.identity} ${workload.policyAuditMode === true} ${namesKey(portNamesOf(workload))}`;
+/**
+ * Workloads that policy treats alike at both ends: one identity, the same port names, audit mode, and addresses that the
+ * same CIDRs hold (those that match pods).
+ */
+export class WorkloadGroups {
+  private readonly prefixes: readonly IpPrefix[];
+
+  constructor(...sets: readonly PolicySet[]) {
+    const texts = new Set<string>();
+    for (const peer of sets.flatMap(({ policies }) => policies.flatMap(({ blocks }) => blocks.flatMap(({ rules }) => rules.flatMap(({ peers }) => peers))))) {
+      if (peer.kind === 'cidr' && peer.matchesPods) for (const text of [peer.cidr, ...peer.except]) texts.add(text);
+    }
+    this.prefixes = [...texts].map(parsePrefix).filter((prefix) => prefix !== undefined);
+  }
+
+  of(workload: WorkloadFact): string {
+    const held = workload.addresses.map((text) => {
+      const address = parseAddress(text);
+      return `${text.includes(':') ? 6 : 4}:${this.prefixes.flatMap((prefix, i) => (address !== undefined && prefixContains(prefix, address) ? [i] : [])).join()}`;
+    });
+    return `${workload.identity} ${workload.policyAuditMode === true} ${workload.network} ${namesKey(portNamesOf(workload))} ${held.join(' ')}`;
+  }
 }
 
 /** Takes nodes in order of how many groups they still have something of. */

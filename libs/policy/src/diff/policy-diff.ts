@@ -5,7 +5,7 @@ import type { ClusterFacts, Labels } from '../facts.ts';
 import type { PolicySet } from '../policy-set.ts';
 import type { FlowEnd, FlowQuery, FlowVerdict, VerdictReason } from '../verdict.ts';
 import { changedPairs, type ChangedPair } from './changed-pairs.ts';
-import { changedPolicies, changedSubjects } from './changed-subjects.ts';
+import { changedPolicies, changedSubjects, WorkloadGroups } from './changed-subjects.ts';
 import { isTransport, joinSpans, portSpans, spanText, type PortSpan } from './port-spans.ts';
 
 export interface DiffOptions {
@@ -59,9 +59,10 @@ export interface PolicyDiff {
 export function diffPolicies(before: PolicySet, after: PolicySet, facts: ClusterFacts, options: DiffOptions = {}): PolicyDiff {
   const { policies = 'live', maxPairs = 20_000, maxChanges = 500 } = options;
   const changed = changedPolicies(before, after);
+  const groups = new WorkloadGroups(before, after);
   const comparison = new Comparison(before, after, facts, policies);
   let truncated = false;
-  for (const pair of changedPairs(before, after, facts, changedSubjects(changed, facts), changed, policies)) {
+  for (const pair of changedPairs(before, after, facts, changedSubjects(changed, facts, groups), changed, groups, policies)) {
     if (comparison.pairs >= maxPairs) {
       truncated = true;
       break;
@@ -106,7 +107,7 @@ class Comparison {
     if (this.seen.has(pair)) return;
     this.seen.add(pair);
     for (const span of portSpans([this.before, this.after], from, to)) {
-      if (!fits(span, peer.address)) continue;
+      if (!peer.addresses.some((address) => fits(span, address))) continue;
       const flow: FlowQuery = { source: from, destination: to, protocol: span.protocol, ...(isTransport(span.protocol) ? { port: span.first } : { icmpType: span.first }) };
       const change = this.compare(flow);
       if (change !== undefined) this.note(change.effect, from, to, span, change.example);
