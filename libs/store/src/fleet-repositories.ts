@@ -4,6 +4,7 @@ import { postgresNodeCertificates, postgresNodeEnrollment, postgresRecovery } fr
 import { postgresEnrollmentTokens } from './enrollment/token-repository.ts';
 import { postgresNodes } from './fleet/node-repository.ts';
 import { clusterRepositories } from './platform-repositories.ts';
+import { postgresPolicyApprovals } from './policies/policy-approval-repository.ts';
 import { postgresRollouts } from './rollouts/rollout-repository.ts';
 import type { TenantSession } from './session.ts';
 
@@ -26,5 +27,5 @@ export function bundleRepositories(session: TenantSession): BundleRepositories {
 }
 
 export function rolloutRepositories(session: TenantSession): RolloutRepositories {
-  return { ...clusterRepositories(session), bundles: postgresBundles(session), rollouts: postgresRollouts(session) };
+  return { ...clusterRepositories(session), bundles: postgresBundles(session), rollouts: postgresRollouts(session), approvals: postgresPolicyApprovals(session) };
 }

@@ -7,6 +7,7 @@ export { PostgresIdempotencyKeys, type IdempotencyClaim } from './idempotency.ts
 export { pageOf } from './page.ts';
 export { apiTokenRepositories, auditRepositories, clusterRepositories, policyRepositories } from './platform-repositories.ts';
 export { postgresClusterFacts } from './policies/cluster-facts.ts';
+export { postgresPolicyApprovals } from './policies/policy-approval-repository.ts';
 export { postgresPolicies } from './policies/policy-repository.ts';
 export type { Session, TenantSession } from './session.ts';
 export { constraintOf, isBrokenConnection, isRetryable, sqlStateOf, violatesUnique } from './sql-state.ts';

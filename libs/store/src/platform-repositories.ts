@@ -1,9 +1,10 @@
-import type { ApiTokenRepositories, AuditRepositories, ClusterRepositories, VerdictRepositories } from '@palisade/control';
+import type { ApiTokenRepositories, ApprovalRepositories, AuditRepositories, ClusterRepositories, VerdictRepositories } from '@palisade/control';
 import { postgresAuditCheckpoints } from './audit/audit-checkpoint-repository.ts';
 import { postgresAuditEvents } from './audit/audit-event-repository.ts';
 import { postgresAuditLog } from './audit/audit-log.ts';
 import { postgresClusters } from './clusters/cluster-repository.ts';
 import { postgresClusterFacts } from './policies/cluster-facts.ts';
+import { postgresPolicyApprovals } from './policies/policy-approval-repository.ts';
 import { postgresPolicies } from './policies/policy-repository.ts';
 import type { TenantSession } from './session.ts';
 import { postgresApiTokens } from './tokens/api-token-repository.ts';
@@ -14,8 +15,8 @@ export function clusterRepositories(session: TenantSession): ClusterRepositories
 }
 
 /** Serves the use cases of policies and of verdicts. */
-export function policyRepositories(session: TenantSession): VerdictRepositories {
-  return { ...clusterRepositories(session), policies: postgresPolicies(session), facts: postgresClusterFacts(session) };
+export function policyRepositories(session: TenantSession): VerdictRepositories & ApprovalRepositories {
+  return { ...clusterRepositories(session), policies: postgresPolicies(session), approvals: postgresPolicyApprovals(session), facts: postgresClusterFacts(session) };
 }
 
 export function apiTokenRepositories(session: TenantSession): ApiTokenRepositories {

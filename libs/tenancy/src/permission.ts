@@ -20,6 +20,7 @@ export const PERMISSIONS = {
   'nodes:write': operators,
   'policies:read': everyone,
   'policies:write': policyAuthors,
+  'policies:approve': ['owner', 'security-admin'],
   'verdicts:read': everyone,
   'bundles:read': everyone,
   'rollouts:read': everyone,

@@ -1,6 +1,6 @@
 import { Body, Controller, Delete, Get, Headers, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiConsumes, ApiTags } from '@nestjs/swagger';
-import { ApplyPolicies, ReadPolicies, RemovePolicy } from '@palisade/control';
+import { ApplyPolicies, ApprovePolicies, ReadPolicies, RemovePolicy } from '@palisade/control';
 import type { TenantContext } from '@palisade/tenancy';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
@@ -11,6 +11,8 @@ import { pageQuery, Paging } from '../paging/page.ts';
 import {
   appliedSchema,
   appliedView,
+  approvalSchema,
+  approvalView,
   applyBodySchema,
   applyQuerySchema,
   policyDetailSchema,
@@ -19,6 +21,7 @@ import {
   policyPageSchema,
   policyView,
   revisionPageSchema,
+  revisionParam,
   revisionSchema,
   revisionView,
 } from './policy.schema.ts';
@@ -27,12 +30,14 @@ import {
 @Controller('v1/clusters/:clusterId')
 export class PoliciesController {
   readonly #apply: ApplyPolicies;
+  readonly #approve: ApprovePolicies;
   readonly #remove: RemovePolicy;
   readonly #read: ReadPolicies;
   readonly #paging: Paging;
 
-  constructor(apply: ApplyPolicies, remove: RemovePolicy, read: ReadPolicies, paging: Paging) {
+  constructor(apply: ApplyPolicies, approve: ApprovePolicies, remove: RemovePolicy, read: ReadPolicies, paging: Paging) {
     this.#apply = apply;
+    this.#approve = approve;
     this.#remove = remove;
     this.#read = read;
     this.#paging = paging;
@@ -90,5 +95,11 @@ export class PoliciesController {
     const list = `policy-revisions/${clusterId}`;
     const page = await this.#read.revisions(context, clusterId, this.#paging.request<number>(context, list, query));
     return this.#paging.answer(context, list, query, page, revisionView);
+  }
+
+  @Post('policy-revisions/:revision/approvals')
+  @Operation({ id: 'approvePolicies', summary: 'Approve a revision that others wrote, and all since the approved one before', permission: 'policies:approve', status: 201, creates: true, response: approvalSchema })
+  async approve(@InTenant() context: TenantContext, @Param('clusterId') clusterId: string, @Param('revision', { schema: revisionParam }) revision: number) {
+    return approvalView(await this.#approve.execute(context, { clusterId, revision }));
   }
 }

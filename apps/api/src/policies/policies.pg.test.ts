@@ -138,6 +138,37 @@ describe('removing a policy', () => {
   });
 });
 
+describe('a cluster that asks for approval', () => {
+  const rollOut = (policyRevision: number) => post('/rollouts').send({ policyRevision, supersede: true });
+  const approve = (revision: number, authorization: string) => api.request.post(`/v1/clusters/${clusterId}/policy-revisions/${revision}/approvals`).set('authorization', authorization);
+
+  it('rolls out what another person than any of the authors has approved, and nothing else', async () => {
+    await api.request.patch(`/v1/clusters/${clusterId}`).set('authorization', tenant.authorization).send({ settings: { requireApproval: true } }).expect(200);
+    const second = await api.token(tenant.tenantId, ['security-admin']);
+    const third = await api.token(tenant.tenantId, ['security-admin']);
+    await apply(policy('backend')).expect(201);
+    await api.request.post(`/v1/clusters/${clusterId}/policies`).set('authorization', second).send({ documents: policy('db') }).expect(201);
+
+    const refused = await rollOut(2).expect(409);
+    expect(refused.body).toMatchObject({ code: 'resource.conflict', params: { policyRevision: 2 } });
+    await rollOut(0).expect(409);
+    await approve(2, tenant.authorization).expect(403);
+    await approve(2, second).expect(403);
+    await approve(3, third).expect(404);
+    await approve(0, third).expect(400);
+    await approve(2, await api.token(tenant.tenantId, ['app-team'])).expect(403);
+
+    const approved = await approve(2, third).expect(201);
+    expect((await approve(2, third).expect(201)).body).toEqual(approved.body);
+    await rollOut(2).expect(201);
+    await rollOut(1).expect(409);
+
+    await apply(policy('backend', '9090')).expect(201);
+    await rollOut(3).expect(409);
+    await approve(3, second).expect(201);
+  });
+});
+
 describe('asking a verdict', () => {
   const ask = (question: object) => post('/verdicts').send({ protocol: 'TCP', port: 8080, ...question });
 

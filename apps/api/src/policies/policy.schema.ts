@@ -1,4 +1,4 @@
-import type { AppliedPolicies, Policy, PolicyRevision, PolicyVersion } from '@palisade/control';
+import type { AppliedPolicies, Policy, PolicyApproval, PolicyRevision, PolicyVersion } from '@palisade/control';
 import { policyKey } from '@palisade/policy';
 import { z } from 'zod';
 import { pageQuery, pageSchema } from '../paging/page.ts';
@@ -88,6 +88,14 @@ export function policyView(policy: Policy) {
 
 export function policyDetailView({ policy, versions }: { readonly policy: Policy; readonly versions: readonly PolicyVersion[] }) {
   return { ...policyView(policy), document: policy.document, versions: versions.map((version) => ({ ...version, createdAt: version.createdAt.toISOString() })) };
+}
+
+export const approvalSchema = z.object({ revision: z.int(), approver: z.string(), approverName: z.string(), createdAt: z.string() }).meta({ id: 'PolicyApproval' });
+
+export const revisionParam = z.coerce.number().int().min(1).max(2_147_483_647);
+
+export function approvalView(approval: PolicyApproval) {
+  return { ...approval, createdAt: approval.createdAt.toISOString() };
 }
 
 export function revisionView(revision: PolicyRevision) {

@@ -2,6 +2,7 @@ import { DomainError } from '@palisade/errors';
 import { DEFAULT_GATE, DEFAULT_WAVES, transitionRollout, type GatePolicy, type MaintenanceWindow, type WaveStrategy } from '@palisade/rollout';
 import type { TenantContext } from '@palisade/tenancy';
 import { reachCluster } from '../clusters/reach-cluster.ts';
+import { requireApproved } from '../policies/approval.ts';
 import type { UnitOfWork } from '../unit-of-work.ts';
 import type { Rollout, RolloutRepositories } from './rollout.ts';
 
@@ -22,7 +23,8 @@ export const DEFAULT_LEASE_MS = 60_000;
 
 /**
  * Asks for a policy revision to be rolled out. The worker validates, seals and opens the waves.
- * @throws DomainError `resource.conflict` while another rollout of the channel is active and `supersede` is not set
+ * @throws DomainError `resource.conflict` while another rollout of the channel is active and `supersede` is not set, and
+ *   when the cluster asks for approval and the revision has none
  */
 export class CreateRollout {
   readonly #unitOfWork: UnitOfWork<RolloutRepositories>;
@@ -33,12 +35,13 @@ export class CreateRollout {
 
   execute(context: TenantContext, input: CreateRolloutInput): Promise<Rollout> {
     return this.#unitOfWork.run(context, async (repositories) => {
-      const { clusters, rollouts, audit, wakeUp } = repositories;
+      const { clusters, rollouts, approvals, audit, wakeUp } = repositories;
       const cluster = await reachCluster(context, clusters, input.clusterId, 'read');
       const policyRevision = input.policyRevision ?? cluster.policyRevision;
       if (policyRevision > cluster.policyRevision) {
         throw new DomainError('request.invalid', `Cluster ${cluster.name} has no policy revision ${policyRevision}; the newest is ${cluster.policyRevision}.`, { pointer: '/policyRevision' });
       }
+      await requireApproved(cluster, policyRevision, approvals);
       const channel = input.channel ?? 'stable';
       if (input.supersede === true) await this.#supersede(repositories, cluster.id, channel);
       const rollout = await rollouts.insert({

@@ -14,6 +14,7 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import type { BundleRepository } from '../bundles/bundle.ts';
 import type { ClusterRepository } from '../clusters/cluster.ts';
 import type { Page, PageRequest } from '../page.ts';
+import type { PolicyApprovalRepository } from '../policies/approval.ts';
 import type { WakeUp } from '../wake-up.ts';
 
 export interface RolloutTarget {
@@ -159,6 +160,7 @@ export interface RolloutRepositories {
   readonly clusters: ClusterRepository;
   readonly rollouts: RolloutRepository;
   readonly bundles: BundleRepository;
+  readonly approvals: PolicyApprovalRepository;
   readonly audit: AuditLog;
   readonly wakeUp: WakeUp;
 }
