@@ -4,6 +4,7 @@ export * from './flow-batch-builder.ts';
 export * from './flow-columns.ts';
 export * from './flow-edge.ts';
 export * from './flow-filter.ts';
+export * from './flow-metrics.ts';
 export * from './flow-record.ts';
 export * from './flow-row.ts';
 export * from './flow-summary.ts';

@@ -127,6 +127,7 @@ export const listFlowsQuery = z.object({
 }).strict();
 /** Follow goes on from now, or from a cursor that an earlier stream gave. */
 export const followFlowsQuery = z.object({ ...filterFields, cursor: z.string().max(2048).optional() }).strict();
+export const exportFlowsQuery = z.object({ ...filterFields, ...flowWindowQuery.shape, format: z.enum(['ndjson', 'csv']).default('ndjson') }).strict();
 export type ListFlowsQuery = z.output<typeof listFlowsQuery>;
 
 type EndValues = { [Field in EndField]?: z.output<(typeof endFields)[Field]> };

@@ -1,11 +1,14 @@
 import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
-import { ReadClusters, ReadFlows, SummarizeFlows } from '@palisade/control';
+import { ExportFlows, ReadClusters, ReadFlows, SummarizeFlows } from '@palisade/control';
 import { PostgresFlowEdges, PostgresFlowReader, PostgresFlowSources } from '@palisade/flow-store';
-import { clusterRepositories, createUnitOfWork } from '@palisade/store';
+import { clusterRepositories, createUnitOfWork, postgresAuditLog } from '@palisade/store';
 import pg from 'pg';
+import type { DataSource } from 'typeorm';
 import { API_CONFIG } from '../application-parts.ts';
 import type { ApiConfig } from '../config.ts';
+import { DATA_SOURCE } from '../database/database.module.ts';
 import { provideUseCase } from '../database/provide-use-case.ts';
+import { ExportController } from './export.controller.ts';
 import { FlowsController } from './flows.controller.ts';
 import { FollowController } from './follow.controller.ts';
 import { SummariesController } from './summaries.controller.ts';
@@ -25,11 +28,16 @@ function openPool(config: ApiConfig): pg.Pool {
 }
 
 @Module({
-  controllers: [FlowsController, FollowController, SummariesController],
+  controllers: [FlowsController, FollowController, SummariesController, ExportController],
   providers: [
     { provide: FLOW_POOL, inject: [API_CONFIG], useFactory: openPool },
     { provide: ReadFlows, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new ReadFlows({ flows: new PostgresFlowReader(pool) }) },
     { provide: SummarizeFlows, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new SummarizeFlows({ edges: new PostgresFlowEdges(pool) }) },
+    {
+      provide: ExportFlows,
+      inject: [ReadFlows, DATA_SOURCE],
+      useFactory: (flows: ReadFlows, source: DataSource) => new ExportFlows({ flows, unitOfWork: createUnitOfWork(source, (session) => ({ audit: postgresAuditLog(session) })) }),
+    },
     { provide: FLOW_SOURCES, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new PostgresFlowSources(pool) },
     provideUseCase(ReadClusters, (source) => new ReadClusters({ unitOfWork: createUnitOfWork(source, clusterRepositories) })),
   ],

@@ -128,6 +128,37 @@ describe('summaries', () => {
   });
 });
 
+describe('exports and metrics', () => {
+  it('stream NDJSON that ends in the coverage, and tell the audit log', async () => {
+    const response = await ask('flows/export?sourceWorkload=frontend-a').buffer(true).parse((raw, done) => {
+      let text = '';
+      raw.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      raw.on('end', () => done(null, text));
+    }).expect(200);
+    const lines = (response.body as string).trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines.at(-1)).toMatchObject({ coverage: { complete: true } });
+    expect(lines.slice(0, -1).length).toBeGreaterThanOrEqual(26);
+    const audit = await api.request.get('/v1/audit/events?limit=5').set('authorization', tenant.authorization).expect(200);
+    expect(audit.body.items).toContainEqual(expect.objectContaining({ action: 'flows.exported' }));
+  });
+
+  it('write CSV that no spreadsheet takes for a formula', async () => {
+    await store([flow(nowUs, { source: { ...FRONTEND, workload: '=cmd()' }, bytes: 77 })]);
+    const { text } = await ask('flows/export?format=csv&sourceWorkload=%3Dcmd*').expect(200).expect('content-type', /text\/csv/);
+    expect(text.split('\r\n')).toHaveLength(3);
+    expect(text).toContain("'=cmd()");
+  });
+
+  it('are not for everybody', async () => {
+    await ask('flows/export', await api.token(tenant.tenantId, ['viewer'])).expect(403);
+  });
+
+  it('answer today in Prometheus form', async () => {
+    const { text } = await ask('flows/metrics').expect(200).expect('content-type', /text\/plain/);
+    expect(text).toMatch(/^hubble_flows_processed_total\{.*type="Drop",verdict="DROPPED"\} \d+$/m);
+  });
+});
+
 describe('following', () => {
   const listen = async (): Promise<{ url: string; close: () => void }> => {
     const handler = api.app.getHttpAdapter().getInstance().routing as Parameters<typeof createServer>[1];

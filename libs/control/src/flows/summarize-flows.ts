@@ -31,6 +31,11 @@ export class SummarizeFlows {
     this.#edges = ports.edges;
   }
 
+  /** The sums themselves, busiest first. */
+  edges(context: TenantContext, window: FlowWindow): Promise<FlowEdgeAnswer> {
+    return this.#read(context, window);
+  }
+
   async serviceMap(context: TenantContext, window: FlowWindow): Promise<FlowSummary<ServiceConnection>> {
     const answer = await this.#read(context, window);
     return { ...answer, items: serviceMap(answer.edges, seconds(window)) };

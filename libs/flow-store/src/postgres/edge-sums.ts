@@ -63,10 +63,11 @@ export class EdgeSums {
   }
 
   add(source: EdgeSource, rows: readonly number[]): void {
-    for (const row of rows) this.#addRow(source, row);
+    const near = new NearParts(source.columns);
+    for (const row of rows) this.#addRow(source, row, near);
   }
 
-  #addRow(source: EdgeSource, row: number): void {
+  #addRow(source: EdgeSource, row: number, near: NearParts): void {
     const { columns } = source;
     const at = (array: ArrayLike<number>): number => array[row] ?? 0;
     const weight = at(columns.weight);
@@ -74,7 +75,8 @@ export class EdgeSums {
     const counted = counts(columns.event[row]);
     const began = begins(columns, row);
     if (!http && !counted && !began) return;
-    const part = this.#part(source, row);
+    const key = near.key(row);
+    const part = near.get(key) ?? near.set(key, this.#part(source, row));
     if (began) part.flows += weight;
     if (counted) {
       part.packets += at(columns.packets) * weight;
@@ -107,6 +109,42 @@ export class EdgeSums {
     if (known !== undefined) return known;
     const part: EdgePart = { ...key, flows: 0, packets: 0, bytes: 0, replyPackets: 0, replyBytes: 0, httpRequests: 0, httpErrors: 0, httpLatency: undefined };
     this.#parts.set(keyText(key), part);
+    return part;
+  }
+}
+
+const MINUTES_NEAR = 8;
+const MAX_PEERS_NEAR = 8_192;
+
+/**
+ * Parts that the batch at hand has used, by one number instead of a text: nearly every row is plain forwarding between few
+ * peers within a minute or two. What does not fit has no key and is looked up by its text.
+ */
+class NearParts {
+  readonly #columns: FlowColumns;
+  readonly #firstMinute: number;
+  readonly #parts = new Map<number, EdgePart>();
+
+  constructor(columns: FlowColumns) {
+    this.#columns = columns;
+    this.#firstMinute = Math.floor((columns.lastSeenUs[0] ?? 0) / MINUTE_US) - 1;
+  }
+
+  key(row: number): number | undefined {
+    const c = this.#columns;
+    const peers = c.peers.length;
+    const minute = Math.floor((c.lastSeenUs[row] ?? 0) / MINUTE_US) - this.#firstMinute;
+    if (c.verdict[row] !== VERDICT.forwarded || c.dropReason[row] !== 0 || minute < 0 || minute >= MINUTES_NEAR || peers > MAX_PEERS_NEAR) return undefined;
+    const ends = (c.source[row] ?? 0) * peers + (c.destination[row] ?? 0);
+    return ((ends * 65_536 + (c.destinationPort[row] ?? 0)) * 256 + (c.protocol[row] ?? 0)) * MINUTES_NEAR + minute;
+  }
+
+  get(key: number | undefined): EdgePart | undefined {
+    return key === undefined ? undefined : this.#parts.get(key);
+  }
+
+  set(key: number | undefined, part: EdgePart): EdgePart {
+    if (key !== undefined) this.#parts.set(key, part);
     return part;
   }
 }

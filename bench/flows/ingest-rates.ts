@@ -1,0 +1,154 @@
+/**
+ * Rounds of the gateway's path (bytes → decode → queue → dictionaries → ledger, rows and sums in one commit) against the
+ * ceiling: the same rows as pre-encoded binary COPY into the same tables with the same indexes, commit sizes, connections and
+ * fsync. Interleaved, in one process.
+ */
+import { randomUUID } from 'node:crypto';
+import { pipeline } from 'node:stream/promises';
+import { Readable } from 'node:stream';
+import { IngestFlowBatch } from '@palisade/control';
+import { PostgresFlowSink } from '@palisade/flow-store';
+import { decodeFlowBatch, encodeFlowBatch } from '@palisade/protocol';
+import { parseTenantId, type TenantId } from '@palisade/tenancy';
+import pg from 'pg';
+import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
+import type { BenchDatabase, BenchServer } from './database.ts';
+import { Traffic } from './traffic.ts';
+
+export const TENANT: TenantId = parseTenantId('01999999-0000-7000-8000-000000000001');
+export const CLUSTER = '01999999-0000-7000-8000-0000000000c1';
+
+const CONNECTIONS = 2;
+
+export interface IngestRates {
+  readonly gatewayRates: readonly number[];
+  readonly ceilingRates: readonly number[];
+  readonly ratios: readonly number[];
+  readonly flowsPerCpuSecond: number;
+  readonly wireBytesPerFlow: number;
+  readonly batchCount: number;
+}
+
+export interface IngestPlan {
+  readonly rounds: number;
+  readonly agents: number;
+  readonly batchesPerAgent: number;
+  readonly rowsPerBatch: number;
+}
+
+/** What agents would send in one round, encoded. */
+function encodeRound(plan: IngestPlan, seed: number): Uint8Array[] {
+  const endUs = Date.now() * 1000;
+  return Array.from({ length: plan.agents }, (_, agent) => {
+    const traffic = new Traffic(seed * 1000 + agent, agent);
+    const bootId = randomUUID();
+    return Array.from({ length: plan.batchesPerAgent }, (__, index) => encodeFlowBatch(traffic.batch(bootId, index + 1, plan.rowsPerBatch, endUs)));
+  }).flat();
+}
+
+/** Where the process began: what was taken before does not count for a round. */
+async function throughGateway(ingest: IngestFlowBatch, batches: readonly Uint8Array[], underWay: number): Promise<number> {
+  const startedAt = performance.now();
+  let next = 0;
+  const agent = async (): Promise<void> => {
+    for (let index = next++; index < batches.length; index = next++) {
+      const batch = decodeFlowBatch(batches[index] as Uint8Array);
+      const { outcome } = await ingest.execute({ sender: { tenantId: TENANT, clusterId: CLUSTER, nodeId: batch.bootId }, batch });
+      if (outcome.kind !== 'stored') throw new Error(`A batch was ${outcome.kind}: ${JSON.stringify(outcome)}`);
+    }
+  };
+  await Promise.all(Array.from({ length: underWay }, agent));
+  return (performance.now() - startedAt) / 1000;
+}
+
+function leafName(): string {
+  return `palisade.flow_${new Date().toISOString().slice(0, 10).replaceAll('-', '')}`;
+}
+
+/** The rows that the gateway stored last, as binary COPY chunks of the sizes it committed. */
+async function capture(adminUrl: string, firstBatch: string, chunks: number): Promise<Buffer[]> {
+  const client = new pg.Client({ connectionString: adminUrl });
+  await client.connect();
+  try {
+    const captured: Buffer[] = [];
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const parts: Buffer[] = [];
+      const sql = `COPY (SELECT * FROM ${leafName()} WHERE batch_id > ${firstBatch} AND batch_id % ${chunks} = ${chunk}) TO STDOUT (FORMAT binary)`;
+      for await (const part of client.query(copyTo(sql)) as AsyncIterable<Buffer>) parts.push(part);
+      captured.push(Buffer.concat(parts));
+    }
+    return captured;
+  } finally {
+    await client.end();
+  }
+}
+
+async function throughCopy(pool: pg.Pool, chunks: readonly Buffer[]): Promise<number> {
+  const startedAt = performance.now();
+  let next = 0;
+  const connection = async (): Promise<void> => {
+    const client = await pool.connect();
+    try {
+      for (let index = next++; index < chunks.length; index = next++) {
+        await client.query('BEGIN');
+        await pipeline(Readable.from([chunks[index] as Buffer]), client.query(copyFrom(`COPY ${leafName()} FROM STDIN (FORMAT binary)`)));
+        await client.query('COMMIT');
+      }
+    } finally {
+      client.release();
+    }
+  };
+  await Promise.all(Array.from({ length: CONNECTIONS }, connection));
+  return (performance.now() - startedAt) / 1000;
+}
+
+async function lastBatch(adminUrl: string): Promise<string> {
+  const client = new pg.Client({ connectionString: adminUrl });
+  await client.connect();
+  const { rows } = await client.query<{ id: string }>('SELECT coalesce(max(batch_id), 0) AS id FROM palisade.flow_batch');
+  await client.end();
+  return rows[0]?.id ?? '0';
+}
+
+export async function measureIngest(server: BenchServer, gateway: BenchDatabase, ceiling: BenchDatabase, plan: IngestPlan): Promise<IngestRates> {
+  const ingestPool = new pg.Pool({ connectionString: gateway.ingestUrl, max: CONNECTIONS + 1 });
+  const copyPool = new pg.Pool({ connectionString: ceiling.ingestUrl, max: CONNECTIONS });
+  for (const pool of [ingestPool, copyPool]) pool.on('error', () => undefined);
+  const ingest = new IngestFlowBatch({ sink: new PostgresFlowSink(ingestPool), options: { commits: CONNECTIONS, queueRows: 400_000, tenantRows: 400_000 } });
+  const rows = plan.agents * plan.batchesPerAgent * plan.rowsPerBatch;
+  const result = { gatewayRates: [] as number[], ceilingRates: [] as number[], ratios: [] as number[], cpu: [] as number[] };
+  let bytes = 0;
+  await throughGateway(ingest, encodeRound({ ...plan, batchesPerAgent: 1 }, 99), plan.agents);
+  for (let round = 0; round < plan.rounds; round++) {
+    const batches = encodeRound(plan, round);
+    bytes += batches.reduce((sum, batch) => sum + batch.length, 0);
+    const first = await lastBatch(gateway.adminUrl);
+    const commitsBefore = ingest.figures().commits;
+    const cpuBefore = server.cpuSeconds() + process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6;
+    const seconds = await throughGateway(ingest, batches, plan.agents);
+    const cpu = server.cpuSeconds() + process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6 - cpuBefore;
+    const chunks = await capture(gateway.adminUrl, first, Math.max(1, ingest.figures().commits - commitsBefore));
+    const ceilingSeconds = await throughCopy(copyPool, chunks);
+    result.gatewayRates.push(rows / seconds);
+    result.ceilingRates.push(rows / ceilingSeconds);
+    result.ratios.push(ceilingSeconds / seconds);
+    result.cpu.push(rows / cpu);
+  }
+  await ingestPool.end();
+  await copyPool.end();
+  return {
+    gatewayRates: result.gatewayRates, ceilingRates: result.ceilingRates, ratios: result.ratios, flowsPerCpuSecond: median(result.cpu),
+    wireBytesPerFlow: bytes / (rows * plan.rounds), batchCount: plan.agents * plan.batchesPerAgent * plan.rounds,
+  };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+}
+
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? 0;
+}
