@@ -12,6 +12,7 @@ import { kernelUnavailable } from '../../apps/agent/src/enforcer/testing/kernel-
 import { Configuration, iptables, nftMap, nftRules, palisade, type Filter } from './configurations.ts';
 import { measurePrograms } from './program-cost.ts';
 import { interleave, type Comparison } from './ratio.ts';
+import { measureSwaps } from './swap.ts';
 import { measureTables } from './table-cost.ts';
 
 const quick = process.argv.includes('--quick');
@@ -86,16 +87,19 @@ async function main(): Promise<void> {
   say(JSON.stringify(programs));
   const tables = await measureTables();
   say(JSON.stringify(tables));
+  const swaps = await measureSwaps(quick ? 10_000 : 100_000);
+  say(JSON.stringify(swaps));
   const { comparisons, missed } = await traffic();
   const limits: readonly [string, number, number][] = [
     ['established_ns', programs.established_ns, 100], ['new_ns', programs.new_ns, 1300], ['deny_ns', programs.deny_ns, 650],
     ['load_100k_ms', tables.load_100k_ms, 250], ['read_100k_ms', tables.read_100k_ms, 80], ['generation_swap_1000_ms', tables.generation_swap_1000_ms, 50],
-    ['drain_core_pct', tables.drain_core_pct, 5],
+    ['drain_core_pct', tables.drain_core_pct, 5], ['swap_lost', swaps.swap_lost, 0], ['swap_leaked', swaps.swap_leaked, 0],
+    ['generation_swap_wrong', swaps.generation_swap_wrong, 0],
   ];
   for (const [figure, value, limit] of limits) if (value > limit) missed.push(figure);
   const round = (value: number): number => Math.round(value * 1000) / 1000;
   const figures = Object.fromEntries([
-    ...Object.entries({ ...programs, ...tables }).map(([name, value]) => [name, round(value)] as const),
+    ...Object.entries({ ...programs, ...tables, ...swaps }).map(([name, value]) => [name, round(value)] as const),
     ...comparisons.map(({ name, median }) => [name, round(median)] as const),
   ]);
   const undecided = comparisons.filter(({ decided }) => !decided).map(({ name }) => name);
