@@ -13,6 +13,11 @@
  * The resolver flattens precedence (tiers, deny over allow, overlapping ranges) so that the first entry found is the
  * answer; a class that has no entry of its own falls through to ANY_CLASS. An isolated endpoint has the entry
  * (D, ANY_CLASS, 0, 0, 0) → deny. A packet with no prefix length in use for P still tries the protocol-0 entry.
+ *
+ * An endpoint's traffic with its own address (rule 4) has no entries: it never crosses the hook, and a hook that sees
+ * equal source and destination addresses does not ask. Both families of the outside report the identity `world` (2),
+ * the API server outside the cluster `kube-apiserver` (7). Class numbers are any u32 ≥ 1, derived from what the class
+ * is, so that they stay the same while other classes come and go.
  */
 
 import type { Protocol } from './facts.ts';
@@ -83,7 +88,10 @@ export interface AddressClass {
 export interface FqdnBinding {
   /** Selector patterns by index, as written in the policy, lower case. */
   readonly selectors: readonly FqdnSelector[];
-  /** `selectors` sorted ascending → class of an outside address that was learned for all of them (and its CIDR class). */
+  /**
+   * `selectors` sorted ascending → class of an outside address that was learned for all of them (and its CIDR class).
+   * A combination that is not listed takes the largest listed subset of it: names only ever allow.
+   */
   readonly classes: readonly { readonly baseClass: number; readonly selectors: readonly number[]; readonly peerClass: number }[];
 }
 

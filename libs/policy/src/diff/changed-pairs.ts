@@ -3,7 +3,7 @@
 import type { ClusterFacts } from '../facts.ts';
 import { canonicalName } from '../fqdn-pattern.ts';
 import { formatAddress, parsePrefix, prefixContains, type IpPrefix } from '../ip-address.ts';
-import { policyKey, type PolicyDocument } from '../ir.ts';
+import type { PolicyDocument } from '../ir.ts';
 import { LookupTables } from '../lookup.ts';
 import type { PolicySet } from '../policy-set.ts';
 import type { Direction, PolicyEntry, ResolvedNode } from '../resolution.ts';
@@ -34,7 +34,7 @@ export function* changedPairs(before: PolicySet, after: PolicySet, facts: Cluste
     const options = { policies, endpoints: new Set(local.map(({ key }) => key)) };
     const resolver = new PolicyResolver(before, facts, node, options);
     const old = resolver.resolved();
-    applySet(resolver, before, after);
+    resolver.updatePolicies(after);
     const fresh = resolver.resolved();
     const differ = new TableDifference(old, fresh);
     const peers = [...peersOf(facts, groups, old, fresh), ...namedPeers(changed)];
@@ -57,13 +57,6 @@ export function* changedPairs(before: PolicySet, after: PolicySet, facts: Cluste
 
 function isSubject(end: FlowEnd, { key }: ChangedSubject): boolean {
   return ('workload' in end && end.workload === key) || ('node' in end && `node/${end.node}` === key);
-}
-
-function applySet(resolver: PolicyResolver, before: PolicySet, after: PolicySet): void {
-  const wanted = new Map(after.policies.map((policy) => [policyKey(policy), policy]));
-  for (const policy of before.policies) if (!wanted.has(policyKey(policy))) resolver.removePolicy(policyKey(policy));
-  const old = new Map(before.policies.map((policy) => [policyKey(policy), policy]));
-  for (const [key, policy] of wanted) if (old.get(key) !== policy) resolver.updatePolicy(policy);
 }
 
 interface ClassPair {

@@ -129,6 +129,7 @@ export class L7List {
     const texts = [...byText.keys()].sort();
     const same = texts.length === this.texts.length && texts.every((text, i) => text === this.texts[i]);
     const positions = new Map(texts.map((text, i) => [text, i]));
+    this.indexes.clear();
     for (const decision of withRules) this.indexes.set(decision, positions.get(JSON.stringify(decision.l7)) ?? -1);
     this.texts = texts;
     this.rules = texts.map((text) => byText.get(text) as L7RuleSet);

@@ -113,8 +113,7 @@ export class ClassTable {
     const changed = [...wanted].filter(([one, number]) => one.number !== number);
     for (const [one, number] of changed) {
       one.number = number;
-      one.rows.egress.clear();
-      one.rows.ingress.clear();
+      forgetRows(one);
     }
     return changed.map(([one]) => one);
   }
@@ -137,6 +136,12 @@ export class ClassTable {
     else this.wanting.set(wanted, rest);
     // A contested number stays listed until the next renumbering, which gives it back to the class that is left.
   }
+}
+
+/** Entries that were made for the class are made anew. */
+export function forgetRows({ rows }: PeerClass): void {
+  rows.egress.clear();
+  rows.ingress.clear();
 }
 
 function signatureOf({ atoms, names, ownNode }: ClassContent): string {

@@ -44,7 +44,8 @@ describe('PolicyResolver', () => {
   it('ends in the same state and digest as a full resolve after every change', () => {
     fc.assert(
       fc.property(arbitraryPolicies, arbitraryFacts, fc.array(change, { minLength: 1, maxLength: 8 }), (set, initial, changes) => {
-        const resolver = new PolicyResolver(set, initial, 'n1');
+        // Every second run forgets between changes what it could reuse.
+        const resolver = new PolicyResolver(set, initial, 'n1', changes.length % 2 === 0 ? { rememberUpTo: 3 } : {});
         const documents = new Map(set.policies.map((policy) => [policyKey(policy), policy]));
         let facts = initial;
         for (const step of changes) {
@@ -69,6 +70,44 @@ describe('PolicyResolver', () => {
       { seed: SEED, numRuns: RUNS },
     );
   }, 30_000 + RUNS * 500);
+
+  it('takes over a whole set of policies with the same result as a full resolve', () => {
+    fc.assert(
+      fc.property(arbitraryPolicies, arbitraryPolicies, arbitraryFacts, (before, after, facts) => {
+        const resolver = new PolicyResolver(before, facts, 'n1');
+        resolver.updatePolicies(after);
+        expect(resolver.resolved()).toEqual(new PolicyResolver(after, facts, 'n1').resolved());
+      }),
+      { seed: SEED, numRuns: RUNS },
+    );
+  }, 30_000 + RUNS * 500);
+
+  it('keeps the objects of endpoints that a change does not concern', () => {
+    const facts: ClusterFacts = {
+      clusterName: 'default',
+      identityRevision: 1,
+      identities: ['web', 'db'].map((app, i) => ({ id: 1000 + i, labels: { 'k8s:app': app } })),
+      workloads: ['web', 'db'].map((app, i) => ({ key: app, namespace: 'shop', name: app, identity: 1000 + i, network: 'default', addresses: [`10.0.0.${i + 1}`], node: 'n1' })),
+      nodes: [],
+      services: [],
+      cidrGroups: [],
+      hostFirewall: false,
+    };
+    const resolver = new PolicyResolver(createPolicySet([]), facts, 'n1');
+    const before = resolver.resolved().endpoints;
+    resolver.updatePolicy({
+      irVersion: 1,
+      kind: 'CiliumClusterwideNetworkPolicy',
+      name: 'db',
+      revision: 1,
+      mode: 'enforce',
+      blocks: [{ spec: 0, tier: 'normal', priority: 0, direction: 'ingress', subject: { kind: 'endpoints', selector: { requirements: [{ key: 'k8s:app', operator: 'in', values: ['db'] }], localCluster: false } }, isolates: true, rules: [] }],
+    });
+    const [db, web] = resolver.resolved().endpoints;
+    expect(web).toBe(before[1]);
+    expect(db?.entries).toEqual([{ direction: 'ingress', peerClass: 0, protocol: 0, port: 0, portPrefixLength: 0, verdict: 'deny', ruleId: expect.any(Number) }]);
+    expect(resolver.resolved().rules[db?.entries[0]?.ruleId ?? 0]).toMatchObject({ kind: 'default-deny', policies: [{ name: 'db' }] });
+  });
 
   it('refuses an increment that starts elsewhere than the facts stand', () => {
     const facts: ClusterFacts = { clusterName: 'c', identityRevision: 7, identities: [], workloads: [], nodes: [], services: [], cidrGroups: [], hostFirewall: false };

@@ -11,10 +11,10 @@ import { DecisionTable } from './decision.ts';
 import { fqdnEntries, fqdnSets } from './fqdn-sets.ts';
 import { AddressList, endpointImage, fqdnClasses, L7List, nodeDigest, referencesOf, type PlacedEndpoint } from './node-image.ts';
 import { refersToFacts, type PeerAtom } from './peer-atom.ts';
-import { ClassTable, type PeerClass } from './peer-class.ts';
+import { ClassTable, forgetRows, type PeerClass } from './peer-class.ts';
 import { PeerWorld, portNamesOf, type LearnedSet } from './peer-world.ts';
 import { PortFunctionBuilder, type PortName } from './port-function.ts';
-import type { RuleSet, RuleSetContent } from './rule-set.ts';
+import type { RuleSet, RuleSetContent, RuleSetTools } from './rule-set.ts';
 import { RuleSetStore } from './rule-set-store.ts';
 import { RowCover } from './table-rows.ts';
 
@@ -23,12 +23,15 @@ export interface ResolveOptions {
   readonly policies?: 'live' | 'all';
   /** Number to put on the result; absent: the highest revision of a policy. */
   readonly policyRevision?: number;
+  /** Functions of rules kept for reuse before all are forgotten; default 50,000 (a node at full size needs some 1,200). */
+  readonly rememberUpTo?: number;
   /** Only these endpoints of the node; absent: all of them. */
   readonly endpoints?: ReadonlySet<string>;
 }
 
 /** A change of more classes than this makes rule sets be computed as a whole, which shares work between classes. */
 const REBUILD_FROM = 64;
+const REMEMBER_UP_TO = 50_000;
 
 interface LocalEndpoint {
   readonly key: string;
@@ -60,7 +63,7 @@ export class PolicyResolver {
   private readonly cidrGroups = new Map<string, CidrGroupFact>();
   private readonly settings: Pick<ClusterFacts, 'clusterName' | 'hostFirewall' | 'settings'>;
   private readonly endpoints = new Map<string, LocalEndpoint>();
-  private readonly decisions = new DecisionTable();
+  private tools = this.createTools();
   private readonly classes = new ClassTable();
   private readonly classesByAtom = new Map<PeerAtom, Set<PeerClass>>();
   private readonly world: PeerWorld;
@@ -86,13 +89,7 @@ export class PolicyResolver {
     this.world = new PeerWorld(node, this.classes, facts.reserved ?? []);
     this.store = new RuleSetStore(
       { clusterName: facts.clusterName, node, services: () => this.services.values(), cidrGroups: () => this.cidrGroups.values() },
-      {
-        decisions: this.decisions,
-        functions: new PortFunctionBuilder(this.decisions),
-        cover: new RowCover(),
-        functionsByRules: new Map(),
-        l7Index: (decision) => this.l7.index(decision),
-      },
+      this.tools,
     );
     for (const { id, labels } of facts.identities) this.world.setIdentity(id, labels);
     for (const fact of facts.nodes) this.setNode(fact);
@@ -117,6 +114,28 @@ export class PolicyResolver {
     const touched = this.touchedBy(this.blocks.get(key) ?? []);
     this.blocks.delete(key);
     this.documents.delete(key);
+    this.placeAll([...touched]);
+    this.flush();
+  }
+
+  /** Takes over a whole set, as `createPolicySet` makes it, at the cost of the policies that differ. */
+  updatePolicies(set: PolicySet): void {
+    const touched = new Set<LocalEndpoint>();
+    const touch = (key: string): void => this.touchedBy(this.blocks.get(key) ?? []).forEach((endpoint) => touched.add(endpoint));
+    const wanted = new Map(set.policies.map((policy) => [policyKey(policy), policy]));
+    for (const key of [...this.documents.keys()]) {
+      if (wanted.has(key)) continue;
+      touch(key);
+      this.blocks.delete(key);
+      this.documents.delete(key);
+    }
+    for (const [key, policy] of wanted) {
+      const known = this.documents.get(key);
+      if (known === policy || (known !== undefined && JSON.stringify(known) === JSON.stringify(policy))) continue;
+      touch(key);
+      this.setPolicy(policy);
+      touch(key);
+    }
     this.placeAll([...touched]);
     this.flush();
   }
@@ -316,8 +335,25 @@ export class PolicyResolver {
     this.namesChanged = true;
   }
 
+  private createTools(): RuleSetTools {
+    const decisions = new DecisionTable();
+    return { decisions, functions: new PortFunctionBuilder(decisions), cover: new RowCover(), functionsByRules: new Map(), l7Index: (decision) => this.l7.index(decision) };
+  }
+
+  /** What was computed for rules that are gone stays known until there is too much of it; then all is computed anew. */
+  private forgetOld(): void {
+    if (this.tools.functionsByRules.size <= (this.options.rememberUpTo ?? REMEMBER_UP_TO)) return;
+    this.tools = this.createTools();
+    for (const peerClass of this.classes.values()) forgetRows(peerClass);
+    const renewed = this.store.renew(this.tools);
+    for (const endpoint of this.endpoints.values()) {
+      for (const direction of DIRECTIONS) endpoint[direction] = endpoint[direction] === undefined ? undefined : renewed.get(endpoint[direction]);
+    }
+  }
+
   /** Carries a change through classes to rows. */
   private flush(): void {
+    this.forgetOld();
     this.applyAtoms();
     if (this.namesChanged || (this.learnedSets.length > 0 && this.world.layoutChanged)) this.world.setLearnedSets(this.learnedSets);
     this.namesChanged = false;
@@ -341,7 +377,7 @@ export class PolicyResolver {
 
   private assemble(): ResolvedNode {
     const sets = [...this.store.values()];
-    if (this.l7.update(sets, this.decisions)) for (const set of sets) set.reindexL7();
+    if (this.l7.update(sets, this.tools.decisions)) for (const set of sets) set.reindexL7();
     for (const set of sets) set.finish();
     if (this.addressesChanged) this.addresses.update(this.world);
     this.addressesChanged = false;
@@ -350,7 +386,7 @@ export class PolicyResolver {
       images.set(endpoint.key, endpointImage(endpoint satisfies PlacedEndpoint, this.images.get(endpoint.key)));
     }
     this.images = images;
-    const references = referencesOf(this.store, sets, this.decisions);
+    const references = referencesOf(this.store, sets, this.tools.decisions);
     const body = { node: this.node, endpoints: [...images.values()], addresses: this.addresses.addresses, fqdn: { selectors: this.fqdnSelectors, classes: fqdnClasses(this.world) }, l7Rules: this.l7.rules, rules: references.rules };
     return {
       ...body,

@@ -18,7 +18,7 @@ export class RuleSetStore {
   /** Port names that egress rules with any peer ask for, with their number of rules. */
   readonly anyPeerNames = new Map<string, number>();
   private readonly facts: ReferredFacts;
-  private readonly tools: RuleSetTools;
+  private tools: RuleSetTools;
   private readonly sets = new Map<string, RuleSet>();
   private readonly atoms = new Map<string, PeerAtom>();
   private readonly entered = new Set<PeerAtom>();
@@ -55,6 +55,21 @@ export class RuleSetStore {
 
   values(): Iterable<RuleSet> {
     return this.sets.values();
+  }
+
+  /** Replaces every set by an equal one without memory; their rows are to be computed. */
+  renew(tools: RuleSetTools): ReadonlyMap<RuleSet, RuleSet> {
+    this.tools = tools;
+    const renewed = new Map<RuleSet, RuleSet>();
+    for (const [key, old] of this.sets) {
+      const set = new RuleSet(old.content, tools, key);
+      set.uses = old.uses;
+      renewed.set(old, set);
+      this.sets.set(key, set);
+      this.unbuilt.delete(old);
+      this.unbuilt.add(set);
+    }
+    return renewed;
   }
 
   /** Sets created since the last call: their rows are to be computed. */

@@ -47,7 +47,7 @@ export class RuleSet {
   readonly deny: RuleReference | undefined;
   uses = 0;
 
-  private readonly content: RuleSetContent;
+  readonly content: RuleSetContent;
   private readonly tools: RuleSetTools;
   private readonly rulesByAtom = new Map<PeerAtom, number[]>();
   private readonly anyRules: readonly number[];
