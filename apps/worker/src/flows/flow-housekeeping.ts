@@ -1,0 +1,39 @@
+import { KeepFlows } from '@palisade/control';
+import { PostgresFlowKeeping } from '@palisade/flow-store';
+import { parseTenantId, systemContext } from '@palisade/tenancy';
+import pg from 'pg';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+export interface FlowHousekeeping {
+  /** Every minute: merges sums; hourly: days ahead and days past; daily: old sums. */
+  run(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Keeps the flow store in order, on a connection of its own: merging a tenant's minute may take a while. */
+export function flowHousekeeping(databaseUrl: string, tenants: () => Promise<readonly string[]>): FlowHousekeeping {
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 1, connectionTimeoutMillis: 5_000, application_name: 'palisade-worker-flows' });
+  // An idle connection that the server closes is replaced when it is needed.
+  pool.on('error', () => undefined);
+  const keep = new KeepFlows({ keeping: new PostgresFlowKeeping(pool) });
+  let daysTurnedAt = 0;
+  let forgottenAt = 0;
+  return {
+    async run() {
+      if (Date.now() - daysTurnedAt > HOUR_MS) {
+        await keep.turnDays();
+        daysTurnedAt = Date.now();
+      }
+      const forget = Date.now() - forgottenAt > DAY_MS;
+      for (const tenantId of await tenants()) {
+        const context = systemContext(parseTenantId(tenantId), 'worker/flows');
+        await keep.compact(context);
+        if (forget) await keep.forget(context);
+      }
+      if (forget) forgottenAt = Date.now();
+    },
+    close: () => pool.end(),
+  };
+}
