@@ -17,10 +17,11 @@ import { BundlesModule } from './bundles/bundles.module.ts';
 import { EnrollmentTokensModule } from './enrollment-tokens/enrollment-tokens.module.ts';
 import { NodesModule } from './nodes/nodes.module.ts';
 import { RolloutsModule } from './rollouts/rollouts.module.ts';
+import { TenantModule } from './tenant/tenant.module.ts';
 import { VerdictsModule } from './verdicts/verdicts.module.ts';
 
 /** One module a feature, in a folder of its own. A new feature is listed here and nowhere else. */
-const FEATURES = [ClustersModule, EnrollmentTokensModule, NodesModule, BundlesModule, RolloutsModule, PoliciesModule, VerdictsModule, AuditEventsModule, ApiTokensModule, FlowsModule, HubbleModule];
+const FEATURES = [TenantModule, ClustersModule, EnrollmentTokensModule, NodesModule, BundlesModule, RolloutsModule, PoliciesModule, VerdictsModule, AuditEventsModule, ApiTokensModule, FlowsModule, HubbleModule];
 
 export interface ApplicationParts {
   readonly config: ApiConfig;

@@ -1,4 +1,4 @@
-export { AuthenticateToken, type Authentication } from './access/authenticate-token.ts';
+export { AuthenticateToken, type Authentication, type OnRefused, type RequestOrigin } from './access/authenticate-token.ts';
 export type { AuditEntry, AuditLog } from './audit/audit-log.ts';
 export { ReadAudit, type AuditExport } from './audit/read-audit.ts';
 export type { AuditCheckpointRepository, AuditEventRepository, AuditHead, AuditRepositories, StoredCheckpoint } from './audit/audit-event-repository.ts';
@@ -25,6 +25,7 @@ export type { Policy, PolicyFilter, PolicyRepositories, PolicyRepository, Policy
 export { policyDigest, policySetDigest } from './policies/policy-digest.ts';
 export { ReadPolicies } from './policies/read-policies.ts';
 export { RemovePolicy } from './policies/remove-policy.ts';
+export { ReadTenant, type Tenant, type TenantRepositories, type TenantRepository } from './tenant/read-tenant.ts';
 export type { ApiToken, ApiTokenRepositories, ApiTokenRepository, NewApiToken, TokenCredentials, TokenDirectory } from './tokens/api-token.ts';
 export { CreateApiToken, type CreateApiTokenInput } from './tokens/create-api-token.ts';
 export { ReadApiTokens } from './tokens/read-api-tokens.ts';
@@ -70,3 +71,4 @@ export { SteerRollout, type SteerCommand } from './rollouts/steer-rollout.ts';
 export { DEFAULT_FLOW_RETENTION, KeepFlows, type FlowRetention } from './flows/keep-flows.ts';
 export { SummarizeFlows, type FlowSummary, type FlowWindow } from './flows/summarize-flows.ts';
 export { ExportFlows, type FlowExport, type FlowExportQuery } from './flows/export-flows.ts';
+export type { AttestationEvidence, AttestedIdentity, Attestor } from './enrollment/attestor.ts';

@@ -11,6 +11,7 @@ export { postgresPolicyApprovals } from './policies/policy-approval-repository.t
 export { postgresPolicies } from './policies/policy-repository.ts';
 export type { Session, TenantSession } from './session.ts';
 export { constraintOf, isBrokenConnection, isRetryable, sqlStateOf, violatesUnique } from './sql-state.ts';
+export { postgresTenants } from './tenant/tenant-repository.ts';
 export { postgresApiTokens, postgresTokenDirectory } from './tokens/api-token-repository.ts';
 export { createUnitOfWork, inSystemTransaction, inTenantTransaction } from './transactions.ts';
 export { postgresWakeUp, WAKE_CHANNEL } from './wake-up.ts';

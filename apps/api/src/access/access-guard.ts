@@ -34,7 +34,7 @@ export class AccessGuard implements CanActivate {
     void reply.headers(this.#limits.admit(context.tenantId));
     setTenantContext(request, context);
     if (rolesAllow(context.actor.roles, operation.permission)) return true;
-    this.#denials.record(context, operation.permission);
+    this.#denials.record(context, { action: 'access.denied', target: { kind: 'permission', id: operation.permission }, summary: `${context.actor.name} was denied ${operation.permission}` });
     throw new DomainError('auth.forbidden', `The roles of this token (${context.actor.roles.join(', ')}) do not include ${operation.permission}.`, {
       params: { permission: operation.permission },
     });
@@ -43,8 +43,8 @@ export class AccessGuard implements CanActivate {
   async #identify(request: FastifyRequest): Promise<TenantContext> {
     this.#limits.admitUnknown(request.ip);
     try {
-      const { tenantId, actor } = await this.#authenticate.execute(request.headers.authorization);
-      return { tenantId, actor, requestId: request.id, sourceAddress: request.ip };
+      const origin = { requestId: request.id, sourceAddress: request.ip };
+      return { ...(await this.#authenticate.execute(request.headers.authorization, origin)), ...origin };
     } catch (error) {
       if (error instanceof DomainError && error.code === 'auth.unauthenticated') this.#limits.chargeUnknown(request.ip);
       throw error;

@@ -1,6 +1,6 @@
 import { Global, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
-import { AuthenticateToken } from '@palisade/control';
+import { AuthenticateToken, type OnRefused } from '@palisade/control';
 import type { Logger } from '@palisade/nest-kit';
 import { createUnitOfWork, postgresAuditLog, postgresTokenDirectory } from '@palisade/store';
 import type { DataSource } from 'typeorm';
@@ -16,13 +16,9 @@ import { DenialRecorder } from './denial-recorder.ts';
   providers: [
     {
       provide: AuthenticateToken,
-      inject: [DATA_SOURCE, LOGGER],
-      useFactory: (source: DataSource, logger: Logger) =>
-        new AuthenticateToken({
-          directory: postgresTokenDirectory(source),
-          now: () => new Date(),
-          onRefused: (reason, credentials) => logger.info({ reason, tokenId: credentials?.id, tenantId: credentials?.tenantId }, 'authentication refused'),
-        }),
+      inject: [DATA_SOURCE, LOGGER, DenialRecorder],
+      useFactory: (source: DataSource, logger: Logger, denials: DenialRecorder) =>
+        new AuthenticateToken({ directory: postgresTokenDirectory(source), now: () => new Date(), onRefused: refusalReport(logger, denials) }),
     },
     {
       provide: DenialRecorder,
@@ -30,16 +26,8 @@ import { DenialRecorder } from './denial-recorder.ts';
       useFactory: (source: DataSource, logger: Logger) => {
         const unitOfWork = createUnitOfWork(source, (session) => ({ audit: postgresAuditLog(session) }));
         return new DenialRecorder(
-          (context, permission, count) =>
-            unitOfWork.run(context, ({ audit }) =>
-              audit.append({
-                action: 'access.denied',
-                outcome: 'denied',
-                target: { kind: 'permission', id: permission },
-                summary: `${context.actor.name} was denied ${permission}${count === 1 ? '' : `, ${count} more times`}.`,
-                details: { count },
-              }),
-            ),
+          (context, { summary, ...denial }, count) =>
+            unitOfWork.run(context, ({ audit }) => audit.append({ ...denial, outcome: 'denied', summary: `${summary}${count === 1 ? '' : `, ${count} more times`}.`, details: { count } })),
           (error) => logger.error({ err: error }, 'a denied attempt could not be written to the audit log'),
         );
       },
@@ -50,3 +38,14 @@ import { DenialRecorder } from './denial-recorder.ts';
   exports: [AuthenticateToken],
 })
 export class AccessModule {}
+
+/** Every refusal goes to the log; that of a known token also to its tenant's audit log. */
+function refusalReport(logger: Logger, denials: DenialRecorder): OnRefused {
+  return (reason, credentials, origin) => {
+    logger.info({ reason, tokenId: credentials?.id, tenantId: credentials?.tenantId, reqId: origin.requestId }, 'authentication refused');
+    if (credentials === undefined) return;
+    const { tenantId, id, name, roles, scope } = credentials;
+    const target = { kind: 'api-token', id, name };
+    denials.record({ tenantId, actor: { kind: 'token', id, name, roles, scope }, ...origin }, { action: 'authentication.refused', target, summary: `API token ${name} was refused: ${reason}` });
+  };
+}

@@ -91,8 +91,21 @@ describe('a role', () => {
       expect(response.body).toMatchObject({ code: 'auth.forbidden', params: { permission: 'clusters:write' } });
     }
     await api.app.get(DenialRecorder).flush();
-    const { body } = await api.request.get('/v1/audit/events?outcome=denied').set('authorization', tenant.authorization).expect(200);
+    const { body } = await api.request.get('/v1/audit/events?action=access.denied').set('authorization', tenant.authorization).expect(200);
     expect(body.items.map(({ details }: { details: { count: number } }) => details.count)).toEqual([4, 1]);
+  });
+
+  it('is not needed to see who tried: wrong secrets of a known token are audited for its tenant', async () => {
+    const victim = await api.tenant('victim');
+    const [id] = victim.authorization.split('.');
+    for (let i = 0; i < 3; i++) await clusters(`${id}.${mintToken().text.split('.')[1]}`).expect(401);
+    await api.app.get(DenialRecorder).flush();
+    const { body } = await api.request.get('/v1/audit/events?action=authentication.refused').set('authorization', victim.authorization).expect(200);
+    expect(body.items.map(({ details, outcome, sourceAddress }: { details: { count: number }; outcome: string; sourceAddress: string }) => [details.count, outcome, sourceAddress])).toEqual([
+      [2, 'denied', expect.stringContaining('127.0.0.1')],
+      [1, 'denied', expect.stringContaining('127.0.0.1')],
+    ]);
+    expect(body.items[0].summary).toContain('wrong secret');
   });
 
   it('of app-team changes policies of its own namespaces only', async () => {

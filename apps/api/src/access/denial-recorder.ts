@@ -1,16 +1,20 @@
-import type { Permission, TenantContext } from '@palisade/tenancy';
+import type { AuditEntry } from '@palisade/control';
+import type { TenantContext } from '@palisade/tenancy';
 
 const WINDOW_MS = 60_000;
 /** Actors times permissions that one process counts at a time; what is more goes uncounted into the log only. */
 const MAX_TRACKED = 10_000;
 
+/** What was denied, as the audit log calls it; equal denials of one actor are summed up. */
+export type Denial = Pick<AuditEntry, 'action' | 'target' | 'summary'>;
+
 interface Tracked {
   readonly context: TenantContext;
-  readonly permission: Permission;
+  readonly denial: Denial;
   repeated: number;
 }
 
-export type WriteDenial = (context: TenantContext, permission: Permission, count: number) => Promise<void>;
+export type WriteDenial = (context: TenantContext, denial: Denial, count: number) => Promise<void>;
 
 /**
  * Writes denied attempts to the audit log: the first at once, repeats by the same actor summed up once a minute, so that a
@@ -30,24 +34,24 @@ export class DenialRecorder {
     this.#timer.unref();
   }
 
-  record(context: TenantContext, permission: Permission): void {
-    const key = `${context.tenantId} ${context.actor.id} ${permission}`;
+  record(context: TenantContext, denial: Denial): void {
+    const key = JSON.stringify([context.tenantId, context.actor.id, denial.action, denial.target.id, denial.summary]);
     const known = this.#tracked.get(key);
     if (known !== undefined) {
       known.repeated += 1;
       return;
     }
     if (this.#tracked.size >= MAX_TRACKED) return;
-    this.#tracked.set(key, { context, permission, repeated: 0 });
-    this.#enqueue(context, permission, 1);
+    this.#tracked.set(key, { context, denial, repeated: 0 });
+    this.#enqueue(context, denial, 1);
   }
 
   /** Writes what was repeated since the last time and starts anew. */
   async flush(): Promise<void> {
     const tracked = [...this.#tracked.values()];
     this.#tracked.clear();
-    for (const { context, permission, repeated } of tracked) {
-      if (repeated > 0) this.#enqueue(context, permission, repeated);
+    for (const { context, denial, repeated } of tracked) {
+      if (repeated > 0) this.#enqueue(context, denial, repeated);
     }
     await this.#writing;
   }
@@ -57,8 +61,8 @@ export class DenialRecorder {
     await this.flush();
   }
 
-  #enqueue(context: TenantContext, permission: Permission, count: number): void {
-    this.#writing = this.#writing.then(() => this.#write(context, permission, count)).catch(this.#onError);
+  #enqueue(context: TenantContext, denial: Denial, count: number): void {
+    this.#writing = this.#writing.then(() => this.#write(context, denial, count)).catch(this.#onError);
   }
 }
 

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { DomainError } from '@palisade/errors';
-import type { Actor, TenantId } from '@palisade/tenancy';
+import type { Actor, TenantContext, TenantId } from '@palisade/tenancy';
 import type { TokenCredentials, TokenDirectory } from '../tokens/api-token.ts';
 import { parseToken } from '../tokens/token-text.ts';
 
@@ -13,6 +13,12 @@ export interface Authentication {
   readonly actor: Actor;
 }
 
+/** Where a request came from, for the log and the audit event of a refusal. */
+export type RequestOrigin = Pick<TenantContext, 'requestId' | 'sourceAddress'>;
+
+/** @param credentials present when the token is known; its tenant is told of the attempt */
+export type OnRefused = (reason: string, credentials: TokenCredentials | undefined, origin: RequestOrigin) => void;
+
 /**
  * Turns a bearer token into an actor. One error for every cause (`auth.unauthenticated`): whoever presents a wrong token
  * learns nothing from the answer. The cause goes to `onRefused` for the log.
@@ -20,12 +26,12 @@ export interface Authentication {
 export class AuthenticateToken {
   readonly #directory: TokenDirectory;
   readonly #now: () => Date;
-  readonly #onRefused: (reason: string, credentials: TokenCredentials | undefined) => void;
+  readonly #onRefused: OnRefused;
 
   constructor(ports: {
     readonly directory: TokenDirectory;
     readonly now: () => Date;
-    readonly onRefused?: (reason: string, credentials: TokenCredentials | undefined) => void;
+    readonly onRefused?: OnRefused;
   }) {
     this.#directory = ports.directory;
     this.#now = ports.now;
@@ -33,13 +39,13 @@ export class AuthenticateToken {
   }
 
   /** @param header value of `Authorization` */
-  async execute(header: string | undefined): Promise<Authentication> {
+  async execute(header: string | undefined, origin: RequestOrigin = {}): Promise<Authentication> {
     const presented = parseToken(/^bearer +(\S+)$/i.exec(header ?? '')?.[1] ?? '');
     const credentials = presented && (await this.#directory.find(presented.publicId));
     const same = timingSafeEqual(presented?.secretHash ?? NO_HASH, credentials?.secretHash ?? NO_HASH);
     const refusal = this.#refusal(presented !== undefined, same, credentials);
     if (refusal !== undefined || credentials === undefined) {
-      this.#onRefused(refusal ?? 'unknown token', credentials);
+      this.#onRefused(refusal ?? 'unknown token', credentials, origin);
       throw new DomainError('auth.unauthenticated', 'Send a valid token in the header Authorization: Bearer pal_….');
     }
     await this.#touch(credentials);
