@@ -106,8 +106,9 @@ export class AgentConnection {
 
 function readProblem(body: Buffer): { readonly code: string; readonly detail: string } {
   try {
-    const { code, detail } = JSON.parse(body.toString('utf8')) as { code?: unknown; detail?: unknown };
-    return { code: String(code ?? ''), detail: String(detail ?? '') };
+    const problem = JSON.parse(body.toString('utf8')) as Record<string, unknown>;
+    const text = (name: string): string => (typeof problem[name] === 'string' ? problem[name] : '');
+    return { code: text('code'), detail: text('detail') };
   } catch {
     return { code: '', detail: body.toString('utf8').slice(0, 200) };
   }

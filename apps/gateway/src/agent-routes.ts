@@ -92,6 +92,7 @@ function enrollInput(message: EnrollRequest): Record<string, unknown> {
     // The gateway's database role reads no requests back, and what is stored is the hash only.
     secretHash: hex(token.secretHash),
     enrollmentUuid: message.enrollmentUuid.toLowerCase(),
+    evidence: message.evidence.slice(0, 4).map(({ type, document }) => ({ type, document: hex(document) })),
     description: {
       hostname: node?.hostname ?? '',
       agentVersion: node?.agentVersion ?? '',

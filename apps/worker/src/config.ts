@@ -8,6 +8,8 @@ const schema = z.object({
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'is no Redis URL: use redis://host:port' }).optional(),
   PALISADE_KEYS_DIR: z.string().min(1),
   PALISADE_PROGRAMS_DIR: z.string().min(1),
+  /** JSON: whom this installation trusts to vouch for machines; see `ConfiguredAttestor`. */
+  PALISADE_ATTESTATION_FILE: z.string().min(1).optional(),
   PALISADE_WORKER_ADMIN_LISTEN: listenAddress.prefault('127.0.0.1:7445'),
   PALISADE_LOG_LEVEL: logLevel,
   /** How often work is looked for that no wake-up announced, milliseconds. */

@@ -1,5 +1,5 @@
 import { AdvanceRollout, AssignWave, EnrollNode, ProcessEndpointReports, RecoverNode, RenewCertificate, SealBundle } from '@palisade/control';
-import { openWorkerKeys } from '@palisade/keys';
+import { loadWorkerKeys } from '@palisade/keys';
 import type { Logger } from '@palisade/nest-kit';
 import { parseRoot } from '@palisade/bundle';
 import {
@@ -21,7 +21,9 @@ import { ResolverValidator } from './bundles/resolver-validator.ts';
 import { StoredPolicyContent } from './bundles/stored-policy-content.ts';
 import type { WorkerConfig } from './config.ts';
 import { AgentRequestProcessor } from './enrollment/agent-request-processor.ts';
+import { ConfiguredAttestor } from './enrollment/configured-attestor.ts';
 import { NodeCertificateAuthority } from './enrollment/node-certificate-authority.ts';
+import { flowHousekeeping } from './flows/flow-housekeeping.ts';
 import { Periodic } from './periodic.ts';
 import { openPostgresQueue, openRedisQueue } from './rollouts/job-queue.ts';
 import { RolloutDispatcher } from './rollouts/rollout-dispatcher.ts';
@@ -38,7 +40,7 @@ export interface RunningWorker {
 /** Opens the database, the keys and the queue, and starts the background work. */
 export async function startWorker(config: WorkerConfig, logger: Logger): Promise<RunningWorker> {
   const now = (): Date => new Date();
-  const keys = openWorkerKeys(config.PALISADE_KEYS_DIR);
+  const keys = await loadWorkerKeys(config.PALISADE_KEYS_DIR);
   const newestRoot = keys.roots.at(-1);
   if (newestRoot === undefined) throw new Error(`There is no root metadata in ${config.PALISADE_KEYS_DIR}; run the key ceremony first.`);
   const trustDomain = parseRoot(newestRoot).signed.pinned.trustDomain;
@@ -68,7 +70,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const queue = postgresAgentRequestQueue(source);
   const processor = new AgentRequestProcessor({
     queue,
-    enroll: new EnrollNode({ unitOfWork, owners, authority, now }),
+    enroll: new EnrollNode({ unitOfWork, owners, authority, attestor: ConfiguredAttestor.open(config.PALISADE_ATTESTATION_FILE), now }),
     renew: new RenewCertificate({ unitOfWork, authority, now }),
     recover: new RecoverNode({ unitOfWork, owners, authority, now }),
     onEnrolled: (tenantId, clusterId) => {
@@ -115,7 +117,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   // Agents read metadata before the first rollout, and the timestamp must stay fresh without one.
   const metadata = new Periodic({ name: 'image metadata', everyMs: 60 * MINUTE_MS, work: async () => { await catalogue.current(); }, logger });
   const checkpoints = new Periodic({ name: 'audit checkpoints', everyMs: MINUTE_MS, work: checkpointSigning(source, config.PALISADE_KEYS_DIR, () => work.tenants()), logger });
-  const background = [requests, outbox, reconciler, identities, catchUp, sweeps, metadata, checkpoints];
+  const flows = flowHousekeeping(config.DATABASE_URL, () => work.tenants());
+  const flowUpkeep = new Periodic({ name: 'flow housekeeping', everyMs: MINUTE_MS, work: () => flows.run(), logger });
+  const background = [requests, outbox, reconciler, identities, catchUp, sweeps, metadata, checkpoints, flowUpkeep];
 
   await dispatcher.start();
   const listener = new WakeListener({
@@ -135,6 +139,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       await listener.close();
       await Promise.all(background.map((periodic) => periodic.stop()));
       await dispatcher.close();
+      await flows.close();
       await source.destroy();
     },
   };

@@ -43,7 +43,8 @@ describe('advanceRollout', () => {
     expect(advanceRollout(rollout([wave(0, 'pending')], { windows: [{ days: [], startMinute: 0, durationMinutes: 1 }] }), 0)).toEqual([]);
   });
   it('does nothing unless running', () => {
-    for (const state of ROLLOUT_STATES) if (state !== 'running') expect(advanceRollout(rollout([wave(0, 'pending')], { state }), 0)).toEqual([]);
+    const decisions = ROLLOUT_STATES.filter((state) => state !== 'running').flatMap((state) => advanceRollout(rollout([wave(0, 'pending')], { state }), 0));
+    expect(decisions).toEqual([]);
   });
 });
 

@@ -57,7 +57,7 @@ export class CheckInDesk {
       reply.send(await this.#answer(node, orders));
       return undefined;
     }
-    const held: Held = { nodeId: node.nodeId, token, deadlineMs: Date.now() + holdMs, answer: () => this.#answerAgain(node, orders, reply) };
+    const held: Held = { nodeId: node.nodeId, token, deadlineMs: Date.now() + holdMs, answer: (read) => this.#answerAgain(node, orders, read, reply) };
     this.#held.hold(node.tenantId, node.clusterId, held);
     return () => void this.#held.release(node.clusterId, held);
   }
@@ -96,17 +96,18 @@ export class CheckInDesk {
       for (const held of chunk) {
         const next = orders.get(held.nodeId);
         const same = next !== undefined && next.nodeState === 'active' && ordersToken(next, identityRevision, rootVersion) === held.token;
-        if (!same && this.#held.release(clusterId, held)) held.answer();
+        if (!same && this.#held.release(clusterId, held)) held.answer(next);
       }
       // Writing a thousand answers takes some time; others get their turn in between.
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
-  /** Of a held check-in: orders are read again, for they are why it is answered. */
-  #answerAgain(node: CertifiedNode, former: NodeOrders, reply: CheckInReply): void {
-    const fresh = this.#closing ? Promise.resolve(new Map([[node.nodeId, former]])) : this.#fresh(node);
-    fresh.then(async (orders) => reply.send(await this.#answer(node, admitted(orders.get(node.nodeId))))).catch((error: unknown) => reply.fail(error));
+  /** Of a held check-in: with orders that were just read, or else they are read now, for its time is over. */
+  #answerAgain(node: CertifiedNode, former: NodeOrders, read: NodeOrders | undefined, reply: CheckInReply): void {
+    const now = this.#closing ? former : read;
+    const fresh = now === undefined ? this.#fresh(node).then((orders) => orders.get(node.nodeId)) : Promise.resolve(now);
+    fresh.then(async (orders) => reply.send(await this.#answer(node, admitted(orders)))).catch((error: unknown) => reply.fail(error));
   }
 
   readonly #asked = new Map<string, { readonly nodes: Set<string>; readonly orders: Promise<ReadonlyMap<string, NodeOrders>> }>();

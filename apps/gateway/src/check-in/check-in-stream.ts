@@ -56,11 +56,11 @@ function readBody(stream: ServerHttp2Stream, take: (body: Uint8Array) => Promise
     const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
     chunks = [];
     if (bytes > MAX_BYTES) return;
-    answer(stream, body, take, reply).catch((error: unknown) => reply.fail(error));
+    answer(stream, body, take).catch((error: unknown) => reply.fail(error));
   });
 }
 
-async function answer(stream: ServerHttp2Stream, body: Uint8Array, take: (body: Uint8Array) => Promise<(() => void) | undefined>, reply: StreamReply): Promise<void> {
+async function answer(stream: ServerHttp2Stream, body: Uint8Array, take: (body: Uint8Array) => Promise<(() => void) | undefined>): Promise<void> {
   const giveUp = await take(body);
   if (giveUp === undefined) return;
   if (stream.destroyed) giveUp();

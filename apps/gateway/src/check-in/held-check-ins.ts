@@ -1,3 +1,5 @@
+import type { NodeOrders } from '@palisade/control';
+
 /** A check-in that waits for news. */
 export interface Held {
   readonly nodeId: string;
@@ -5,8 +7,8 @@ export interface Held {
   readonly token: string;
   /** Unix ms. */
   readonly deadlineMs: number;
-  /** Answers it; at most once, by whoever takes it out of here. */
-  readonly answer: () => void;
+  /** Answers it; at most once, by whoever takes it out of here. With the node's orders where they have just been read. */
+  readonly answer: (orders?: NodeOrders) => void;
 }
 
 /** Held check-ins by cluster. One sweep a second ends those whose time is over, instead of a timer each. */

@@ -15,7 +15,8 @@ const description = z.object({
   kernel: z.object({ release: z.string().max(128), features: z.array(z.string().max(64)).max(64) }),
   addresses: z.array(z.string().max(64)).max(64),
 });
-const enroll = z.object({ tokenPublicId: z.string().max(32), secretHash: hex, enrollmentUuid: uuid, description });
+const evidence = z.array(z.object({ type: z.string().max(32), document: hex })).max(4).default([]);
+const enroll = z.object({ tokenPublicId: z.string().max(32), secretHash: hex, enrollmentUuid: uuid, description, evidence });
 const renew = z.object({ tenantId: uuid, nodeId: uuid, presentedSerial: z.string().max(64), replacesSerial: z.string().max(64) });
 const recover = z.object({ nodeId: uuid, nonce: hex, signature: hex });
 

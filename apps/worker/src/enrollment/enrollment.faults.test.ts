@@ -75,6 +75,29 @@ describe('fault 3: the answer is lost after the commit', () => {
   });
 });
 
+describe('a token that demands evidence', () => {
+  const evidence = (text: string) => [{ type: 'aws-iid', document: Buffer.from(text) }];
+  it.each([
+    ['none is sent', [], 'none was sent'],
+    ['it is not believed', evidence('forged'), 'was not believed'],
+    ['it is of another kind', [{ type: 'k8s-sat', document: Buffer.from('good pod-1') }], 'none was sent'],
+  ])('refuses when %s, audited with the reason', async (_what, sent, reason) => {
+    const token = await fleet.newToken({ requiredAttestation: 'aws-iid' });
+    expect(await fleet.enroll(token.text, { evidence: sent })).toMatchObject({ status: 401 });
+    expect((await fleet.auditOf('node.enrollment-refused')).at(-1)?.details?.['reason']).toContain(reason);
+  });
+
+  it('enrolls a machine once and records what it showed', async () => {
+    const token = await fleet.newToken({ requiredAttestation: 'aws-iid', maxUses: 5 });
+    const first = await fleet.enroll(token.text, { evidence: evidence('good aws:1:eu:i-1') });
+    if (first.status !== 200) throw new Error(first.detail);
+    const [node] = await fleet.admin<{ attestation: object }>('SELECT attestation FROM palisade.nodes WHERE id = $1', [first.nodeId]);
+    expect(node?.attestation).toMatchObject({ method: 'aws-iid', subject: 'aws:1:eu:i-1' });
+    expect(await fleet.enroll(token.text, { evidence: evidence('good aws:1:eu:i-1') })).toMatchObject({ status: 401 });
+    expect(await fleet.enroll(token.text, { evidence: evidence('good aws:1:eu:i-2') })).toMatchObject({ status: 200 });
+  });
+});
+
 describe('an issued certificate', () => {
   it('lives 24 hours, begins 10 s early, and names the node by its SPIFFE id only', async () => {
     const outcome = await fleet.enroll((await fleet.newToken()).text);

@@ -44,7 +44,7 @@ describe('the identity stream', () => {
     await report(one, [endpoint('web', '10.0.0.1'), endpoint('db', '10.0.0.2')]);
     const [increment] = await payloads(at);
     expect(increment).toMatchObject({ kind: 'increment', previous_revision: String(at), identity_revision: String(at + 1) });
-    expect((increment?.content as FactsIncrement).workloads.upserted.map((workload) => workload.key)).toEqual(['pod/shop/db']);
+    expect((increment!.content as FactsIncrement).workloads.upserted.map((workload) => workload.key)).toEqual(['pod/shop/db']);
   });
 
   it('says nothing when a report changes nothing', async () => {

@@ -29,7 +29,7 @@ async function obey(id: string, change: object = {}): Promise<number> {
   let obeyed = 0;
   for (const node of nodes) {
     const desired = wanted.get(node.nodeId)?.desired;
-    if (desired == null || rollout.target === null || desired.n !== rollout.target.generation.n) continue;
+    if (desired === undefined || desired === null || rollout.target === null || desired.n !== rollout.target.generation.n) continue;
     await fleet.checkIn(node.nodeId, { generation: { epoch: desired.epoch, n: desired.n }, contentDigest: desired.contentDigest, state: 'healthy', ...change });
     obeyed += 1;
   }

@@ -12,6 +12,7 @@ import {
   RenewCertificate,
   SealBundle,
   SteerRollout,
+  type Attestor,
   type CertificateOutcome,
   type CheckInRecord,
   type CreateEnrollmentTokenInput,
@@ -50,13 +51,20 @@ export async function startFleet() {
   const pool = openAgentPool({ url: database.gatewayUrl, applicationName: 'test-gateway', size: 4, onIdleError: () => undefined });
   const admin = <Row extends object>(sql: string, values: unknown[] = []): Promise<Row[]> => withClient(database.adminUrl, async (client) => (await client.query<Row>(sql, values)).rows);
   const now = (): Date => new Date();
+  /** Believes any evidence that says `good <subject>`: the verifiers have tests of their own. */
+  const attestor: Attestor = {
+    verify: async ({ type, document }) => {
+      const [word, subject = ''] = Buffer.from(document).toString().split(' ');
+      return word === 'good' ? { ok: true, machine: { method: type, subject, claims: {} } } : { ok: false, message: 'it is not good' };
+    },
+  };
   const director = [localSigner(generateKeyPairSync('ed25519').privateKey)];
   const authority = await selfMadeAuthority();
   const unitOfWork = createUnitOfWork(worker, workerRepositories);
   const owners = postgresOwnerLookup(worker);
   const assignWave = new AssignWave({ director, now });
   const sealBundle = new SealBundle({ unitOfWork, programs: { current: async () => PROGRAMS }, policies: new StoredPolicyContent(unitOfWork), validator: new ResolverValidator(unitOfWork), director, now });
-  const enrollNode = new EnrollNode({ unitOfWork, owners, authority, now });
+  const enrollNode = new EnrollNode({ unitOfWork, owners, authority, attestor, now });
   const tokens = new ManageEnrollmentTokens({ unitOfWork: createUnitOfWork(api, enrollmentRepositories) });
   const rolloutsOfApi = createUnitOfWork(api, rolloutRepositories);
 
@@ -65,7 +73,7 @@ export async function startFleet() {
   const [cluster] = await admin<{ id: string }>("INSERT INTO palisade.clusters (tenant_id, name, settings) VALUES ($1, 'prod', '{}') RETURNING id", [context.tenantId]);
   const clusterId = cluster!.id;
 
-  const enroll = (token: string, options: { key?: KeyObject; uuid?: string; hostname?: string; csr?: Buffer } = {}): Promise<CertificateOutcome> => {
+  const enroll = (token: string, options: { key?: KeyObject; uuid?: string; hostname?: string; csr?: Buffer; evidence?: { type: string; document: Buffer }[] } = {}): Promise<CertificateOutcome> => {
     const key = options.key ?? newKey();
     const parsed = parseEnrollmentToken(token)!;
     return enrollNode.execute({
@@ -74,6 +82,7 @@ export async function startFleet() {
       enrollmentUuid: options.uuid ?? randomUUID(),
       csr: options.csr ?? certificateRequest(key),
       description: { hostname: options.hostname ?? 'node', agentVersion: '0.1.0', arch: 'amd64', kernel: { release: '6.1', features: [] }, addresses: [] },
+      evidence: options.evidence ?? [],
       sourceAddress: '127.0.0.1',
     });
   };

@@ -1,6 +1,7 @@
 import { DomainError, isDomainError } from '@palisade/errors';
 import { parseTenantId, systemContext, type TenantContext } from '@palisade/tenancy';
 import type { UnitOfWork } from '../unit-of-work.ts';
+import type { AttestationEvidence, AttestedIdentity, Attestor } from './attestor.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import type { CertificateOutcome, EnrolledNode, EnrollmentRepositories, EnrollmentToken, NodeDescription, OwnerLookup } from './enrollment.ts';
 import { sameSecret } from './enrollment-token.ts';
@@ -12,12 +13,15 @@ export interface EnrollNodeInput {
   /** PKCS#10, DER. */
   readonly csr: Uint8Array;
   readonly description: NodeDescription;
+  readonly evidence: readonly AttestationEvidence[];
   readonly sourceAddress: string;
 }
 
 interface ReadRequest {
   readonly input: EnrollNodeInput;
   readonly publicKey: Uint8Array;
+  /** By kind of evidence: whom it shows, or why it was not believed. */
+  readonly attested: ReadonlyMap<string, AttestedIdentity | string>;
 }
 
 /** One answer for every reason, so that nobody learns which tokens exist. The real reason is in the audit log. */
@@ -28,9 +32,9 @@ const REFUSED: CertificateOutcome = { status: 401, code: 'auth.unauthenticated',
  * uuid with the same key gets the same node and certificate and burns no further use; with another key it is a conflict.
  */
 export class EnrollNode {
-  readonly #ports: { readonly unitOfWork: UnitOfWork<EnrollmentRepositories>; readonly owners: OwnerLookup; readonly authority: CertificateAuthority; readonly now: () => Date };
+  readonly #ports: { readonly unitOfWork: UnitOfWork<EnrollmentRepositories>; readonly owners: OwnerLookup; readonly authority: CertificateAuthority; readonly attestor: Attestor; readonly now: () => Date };
 
-  constructor(ports: { readonly unitOfWork: UnitOfWork<EnrollmentRepositories>; readonly owners: OwnerLookup; readonly authority: CertificateAuthority; readonly now: () => Date }) {
+  constructor(ports: { readonly unitOfWork: UnitOfWork<EnrollmentRepositories>; readonly owners: OwnerLookup; readonly authority: CertificateAuthority; readonly attestor: Attestor; readonly now: () => Date }) {
     this.#ports = ports;
   }
 
@@ -49,9 +53,9 @@ export class EnrollNode {
     for (const [publicId, indexes] of byToken) {
       const owner = await this.#ports.owners.ofEnrollmentToken(publicId);
       if (owner === undefined) continue;
-      const ready = await Promise.all(indexes.map(async (index) => ({ index, input: inputs[index]!, request: await this.#read(inputs[index]!.csr) })));
+      const ready = await Promise.all(indexes.map(async (index) => ({ index, input: inputs[index]!, request: await this.#read(inputs[index]!.csr), attested: await this.#attest(inputs[index]!) })));
       for (const { index, request } of ready) if ('status' in request) outcomes[index] = request;
-      const readable = ready.flatMap(({ index, input, request }) => ('status' in request ? [] : [{ index, input, publicKey: request.publicKey }]));
+      const readable = ready.flatMap(({ index, input, request, attested }) => ('status' in request ? [] : [{ index, input, attested, publicKey: request.publicKey }]));
       for (const [position, outcome] of (await this.#claimAll(owner, readable)).entries()) outcomes[readable[position]!.index] = outcome;
     }
     return outcomes;
@@ -64,6 +68,15 @@ export class EnrollNode {
       if (isDomainError(error)) return { status: 400, code: error.code, detail: error.message };
       throw error;
     }
+  }
+
+  async #attest({ evidence, enrollmentUuid }: EnrollNodeInput): Promise<ReadonlyMap<string, AttestedIdentity | string>> {
+    const attested = new Map<string, AttestedIdentity | string>();
+    for (const one of evidence) {
+      const verdict = await this.#ports.attestor.verify(one, enrollmentUuid);
+      attested.set(one.type, verdict.ok ? verdict.machine : verdict.message);
+    }
+    return attested;
   }
 
   async #claimAll(owner: { readonly tenantId: string; readonly tokenId: string }, requests: readonly ReadRequest[]): Promise<readonly CertificateOutcome[]> {
@@ -90,6 +103,8 @@ export class EnrollNode {
       const node = known.get(input.enrollmentUuid);
       if (token === undefined || !sameSecret(token.secretHash, input.secretHash)) outcomes.set(request, await refuse(repositories, tokenId, 'the secret is wrong'));
       else if (node !== undefined) outcomes.set(request, await this.#again(repositories, context, node, token, publicKey));
+      else if (notAttested(token, request) !== null) outcomes.set(request, await refuse(repositories, tokenId, notAttested(token, request)!));
+      else if (await spoken(repositories, request)) outcomes.set(request, await refuse(repositories, tokenId, 'the machine it shows is enrolled already'));
       else if (fresh.some((other) => other.input.enrollmentUuid === input.enrollmentUuid)) throw new DomainError('service.unavailable', 'One machine asked twice at once; the requests are answered one after the other.');
       else fresh.push(request);
     }
@@ -104,14 +119,14 @@ export class EnrollNode {
   async #issue(repositories: EnrollmentRepositories, context: TenantContext, token: EnrollmentToken, requests: readonly ReadRequest[]): Promise<readonly CertificateOutcome[]> {
     if (requests.length === 0) return [];
     const nodes = await repositories.nodeEnrollment.insertAll(
-      requests.map(({ input, publicKey }) => ({
+      requests.map((request) => ({
         clusterId: token.clusterId,
-        enrollmentUuid: input.enrollmentUuid,
+        enrollmentUuid: request.input.enrollmentUuid,
         tokenId: token.id,
-        publicKey,
+        publicKey: request.publicKey,
         labels: token.labels,
-        description: input.description,
-        attestation: { method: 'token' },
+        description: request.input.description,
+        attestation: attestationOf(request),
       })),
     );
     const now = this.#ports.now();
@@ -143,6 +158,28 @@ export class EnrollNode {
     if (node.state !== 'active') return { status: 403, code: 'auth.forbidden', detail: `Node ${node.name} is ${node.state}.` };
     return granted(context, node, certificate.chainPem);
   }
+}
+
+/** What the token demands and the request has not shown. */
+function notAttested({ requiredAttestation }: EnrollmentToken, { attested }: ReadRequest): string | null {
+  if (requiredAttestation === null) return null;
+  const shown = attested.get(requiredAttestation);
+  if (shown === undefined) return `the token demands ${requiredAttestation} evidence and none was sent`;
+  return typeof shown === 'string' ? `its ${requiredAttestation} evidence was not believed: ${shown}` : null;
+}
+
+function machineOf({ attested }: ReadRequest): AttestedIdentity | undefined {
+  return [...attested.values()].find((shown) => typeof shown !== 'string');
+}
+
+/** Evidence may be read by others on the machine, so that it enrolls one node at a time. */
+async function spoken(repositories: EnrollmentRepositories, request: ReadRequest): Promise<boolean> {
+  const machine = machineOf(request);
+  return machine !== undefined && (await repositories.nodeEnrollment.hasActiveSubject(machine.subject));
+}
+
+function attestationOf(request: ReadRequest): { readonly method: string; readonly subject?: string; readonly claims?: Readonly<Record<string, string>> } {
+  return machineOf(request) ?? { method: 'token' };
 }
 
 function granted(context: TenantContext, node: EnrolledNode, certificateChain: string): CertificateOutcome {

@@ -71,7 +71,7 @@ export interface NewNode {
   readonly publicKey: Uint8Array;
   readonly labels: Readonly<Record<string, string>>;
   readonly description: NodeDescription;
-  readonly attestation: { readonly method: string };
+  readonly attestation: { readonly method: string; readonly subject?: string; readonly claims?: Readonly<Record<string, string>> };
 }
 
 export interface NodeEnrollmentRepository {
@@ -80,6 +80,8 @@ export interface NodeEnrollmentRepository {
   findForUpdate(id: string): Promise<EnrolledNode | undefined>;
   /** In the order given. The name is the hostname, or the hostname and a suffix where the cluster has it already. */
   insertAll(nodes: readonly NewNode[]): Promise<readonly EnrolledNode[]>;
+  /** True while an active node was enrolled with evidence for this machine. */
+  hasActiveSubject(subject: string): Promise<boolean>;
   lock(id: string, reason: string): Promise<void>;
   bindKey(id: string, publicKey: Uint8Array): Promise<void>;
 }

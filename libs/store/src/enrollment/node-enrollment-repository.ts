@@ -52,6 +52,10 @@ export function postgresNodeEnrollment(session: TenantSession): NodeEnrollmentRe
         throw error;
       }
     },
+    async hasActiveSubject(subject) {
+      const rows = await session.query("SELECT 1 AS taken FROM palisade.nodes WHERE tenant_id = $1 AND state = 'active' AND attestation->>'subject' = $2 LIMIT 1", [tenantId, subject]);
+      return rows.length > 0;
+    },
     async lock(id, reason) {
       await session.execute("UPDATE palisade.nodes SET state = 'locked', state_reason = $3 WHERE tenant_id = $1 AND id = $2", [tenantId, id, reason]);
     },
