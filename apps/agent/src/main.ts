@@ -5,7 +5,7 @@ import { parseCommand, USAGE, type RunCommand } from './command-line.ts';
 import { StaticEndpointSource } from './endpoints/endpoint-source.ts';
 import { openEnforcer } from './enforcer-of-this-kernel.ts';
 import { reasonOf } from './executor/bundle-executor.ts';
-import { resolveByPolicy } from './executor/resolve-node.ts';
+import { followingResolver } from './executor/following-resolver.ts';
 import { joinFleet } from './join-fleet.ts';
 import { disableLocally, enableLocally, printStatus, uninstallLocally } from './local-commands.ts';
 import { createLog } from './log.ts';
@@ -57,7 +57,7 @@ async function run(command: RunCommand, state: AgentState, stop: AbortSignal): P
       ...(command.commitTimeoutMs !== undefined && { commitTimeoutMs: command.commitTimeoutMs }),
     };
     const endpoints = new StaticEndpointSource(command.endpointsFile, log);
-    const agent = new Agent({ state, connector, enforcer, kernel, resolve: resolveByPolicy, endpoints, now: Date.now, timings, log }, joined.trusted, joined.node);
+    const agent = new Agent({ state, connector, enforcer, kernel, resolve: followingResolver(), endpoints, now: Date.now, timings, log }, joined.trusted, joined.node);
     await agent.run(stop);
   } finally {
     lock.release();

@@ -1,8 +1,10 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { NodeBundleState } from '@palisade/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AgentState } from './state/agent-state.ts';
@@ -118,6 +120,30 @@ describe('fault 12: kill -9 in the middle of a write', () => {
     rmSync(dir, { recursive: true });
   });
 
+  it('of the agent, again and again at any moment: it ends on what is wanted, and never on anything else', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'palisade-killed-'));
+    const offered = new Set<string>();
+    let wanted = '';
+    for (let n = 1; n <= 8; n += 1) {
+      const agent = spawnAgent(dir);
+      const before = plane.checkIns.length;
+      if (n === 1) await until(() => expect(plane.enrollments.size).toBe(1));
+      const maps = [{ name: `map-${n}`, type: 'hash', keySize: 4, valueSize: 4, maxEntries: n }];
+      wanted = (await plane.offer(`1.${n}`, { maps })).contentDigest;
+      offered.add(wanted);
+      await until(() => expect(plane.checkIns.length).toBeGreaterThan(before));
+      await delay(Math.random() * 250);
+      await kill(agent);
+      const running = runningIn(dir);
+      expect(running === undefined || offered.has(running)).toBe(true);
+    }
+    const last = spawnAgent(dir);
+    await until(() => expect(plane.last?.observed).toMatchObject({ state: NodeBundleState.HEALTHY, contentDigest: wanted, generation: { n: 8n } }));
+    await kill(last);
+    expect(plane.enrollments.size).toBe(1);
+    rmSync(dir, { recursive: true });
+  }, 60_000);
+
   it('of an agent that has switched and not yet committed: it watches the bundle again and commits it', async () => {
     const { agent } = await healthyAgent();
     const { contentDigest } = await plane.offer('1.2', { maps: [{ name: 'm', type: 'hash', keySize: 4, valueSize: 4, maxEntries: 1 }] });
@@ -151,6 +177,23 @@ describe('fault 24: no control plane for a day', () => {
 
 function certificateEnd(state: AgentState): number {
   return Date.parse(new X509Certificate(state.node()?.certificateChainPem ?? '').validTo);
+}
+
+function spawnAgent(dir: string): ChildProcess {
+  const script = join(import.meta.dirname, 'testing/agent-process.ts');
+  return spawn(process.execPath, ['--conditions=palisade-src', script, dir, plane.url, plane.pin, plane.token], { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  const gone = once(child, 'close');
+  child.kill('SIGKILL');
+  await gone;
+}
+
+/** Content digest that the kernel of a killed agent runs. */
+function runningIn(dir: string): string | undefined {
+  const path = join(dir, 'kernel.json');
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as { contentDigest: string } | null)?.contentDigest : undefined;
 }
 
 /** Starts a process that writes state without end, kills it, and says the last number it told of. */

@@ -6,6 +6,7 @@ import { decodeAnswer } from '../transport/decode-answer.ts';
 import type { GatewayRequests } from '../transport/gateway-requests.ts';
 import { TrustRefused } from '../trust/root-chain.ts';
 import { applyIncrement } from './apply-increment.ts';
+import { rememberStep } from './facts-lineage.ts';
 
 const TIMEOUT_MS = 60_000;
 /** Deliveries one catch-up reads before it lets the check-in loop go on. */
@@ -20,6 +21,8 @@ export class IdentityReplica {
   readonly #scope: { readonly tenantId: string; readonly clusterId: string };
   #position: IdentityPosition | undefined;
   #facts: ClusterFacts | undefined;
+  /** The log on disk is whole: this process began it. */
+  #logged = false;
 
   constructor(state: AgentState, scope: { readonly tenantId: string; readonly clusterId: string }) {
     this.#state = state;
@@ -65,26 +68,33 @@ export class IdentityReplica {
 
   /** @returns true on a gap that a snapshot can close */
   #take(envelopes: readonly Uint8Array[], trusted: TrustedState, askedForIncrements: boolean): boolean {
-    let changed = false;
-    try {
-      for (const envelope of envelopes) {
-        const verdict = verifyIdentities(trusted, envelope, this.#scope, this.#position);
-        if (!verdict.ok) {
-          if (verdict.code === 'identity-gap' && askedForIncrements) return true;
-          throw new TrustRefused(verdict);
-        }
-        const { message } = verdict;
-        if (message.kind === 'snapshot' && message.epoch === this.#position?.epoch && message.revision === this.#position.revision) continue;
-        this.#facts = factsAfter(this.#facts, message);
-        this.#position = { epoch: message.epoch, revision: message.revision };
-        changed = true;
+    for (const envelope of envelopes) {
+      const verdict = verifyIdentities(trusted, envelope, this.#scope, this.#position);
+      if (!verdict.ok) {
+        if (verdict.code === 'identity-gap' && askedForIncrements) return true;
+        throw new TrustRefused(verdict);
       }
-      return false;
-    } finally {
-      if (changed && this.#facts !== undefined && this.#position !== undefined) {
-        this.#state.saveFacts({ epoch: String(this.#position.epoch), facts: this.#facts });
-      }
+      const { message } = verdict;
+      if (message.kind === 'snapshot' && message.epoch === this.#position?.epoch && message.revision === this.#position.revision) continue;
+      this.#accept(message);
     }
+    return false;
+  }
+
+  #accept(message: IdentityMessage): void {
+    const before = this.#facts;
+    const facts = factsAfter(before, message);
+    const stored = { epoch: String(message.epoch), facts };
+    if (message.kind === 'increment' && before !== undefined && this.#logged) {
+      const step = message.content as unknown as FactsIncrement;
+      this.#state.factsLog.append(step, stored);
+      rememberStep(before, step, facts);
+    } else {
+      this.#state.factsLog.save(stored);
+      this.#logged = true;
+    }
+    this.#facts = facts;
+    this.#position = { epoch: message.epoch, revision: message.revision };
   }
 }
 

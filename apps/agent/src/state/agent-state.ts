@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { sha256Hex, type StoredTrust } from '@palisade/bundle';
-import type { ClusterFacts } from '@palisade/policy';
+import { FactsLog, type StoredFacts } from '../identities/facts-log.ts';
 import { listIfPresent, readIfPresent, removeIfPresent, removeTemporaries, writeDurably } from './durable-file.ts';
 
 /** The agent's key and the id under which it enrolls; written before the first request that uses them. */
@@ -51,12 +51,6 @@ export interface BundleLedger {
   readonly givenUp?: GivenUpBundle;
 }
 
-export interface StoredFacts {
-  /** Decimal. */
-  readonly epoch: string;
-  readonly facts: ClusterFacts;
-}
-
 export interface LocalActRecord {
   readonly kind: 'disable' | 'enable' | 'uninstall';
   readonly atMs: number;
@@ -69,9 +63,11 @@ const MAX_LOCAL_ACTS = 64;
 /** The agent's folder. Every write is durable and whole; everything read was written by this agent. */
 export class AgentState {
   readonly dir: string;
+  readonly factsLog: FactsLog;
 
   constructor(dir: string) {
     this.dir = dir;
+    this.factsLog = new FactsLog(dir);
   }
 
   /** Removes leftovers of writers that were killed. */
@@ -150,12 +146,9 @@ export class AgentState {
     for (const name of listIfPresent(this.#path('bundles/blobs'))) if (!blobs.has(name)) removeIfPresent(this.#path(`bundles/blobs/${name}`));
   }
 
+  /** The identity stream as far as it came. */
   facts(): StoredFacts | undefined {
-    return this.#readJson('identities/facts.json');
-  }
-
-  saveFacts(facts: StoredFacts): void {
-    this.#writeJson('identities/facts.json', facts);
+    return this.factsLog.read();
   }
 
   slots(): Readonly<Record<string, number>> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 const TEMPORARY = /\.[0-9a-f]{12}\.tmp$/;
@@ -22,6 +22,20 @@ export function writeDurably(path: string, content: string | Uint8Array, mode = 
   }
   renameSync(temporary, path);
   syncFolder(folder);
+}
+
+/** Adds to the end of a file and waits for the disk. A kill may leave a part of the text: readers look for whole lines. */
+export function appendDurably(path: string, text: string): void {
+  const created = !existsSync(path);
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const fd = openSync(path, 'a', 0o600);
+  try {
+    writeSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  if (created) syncFolder(dirname(path));
 }
 
 /** @returns undefined where there is no such file */

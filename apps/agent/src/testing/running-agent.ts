@@ -5,7 +5,7 @@ import { Agent, type AgentTimings } from '../agent.ts';
 import { describeNode } from '../check-in/node-description.ts';
 import type { Enforcer } from '../enforcer/enforcer.ts';
 import { StaticEndpointSource } from '../endpoints/endpoint-source.ts';
-import { resolveByPolicy } from '../executor/resolve-node.ts';
+import { followingResolver } from '../executor/following-resolver.ts';
 import { joinFleet } from '../join-fleet.ts';
 import { createLog, type Log } from '../log.ts';
 import { AgentState } from '../state/agent-state.ts';
@@ -63,7 +63,7 @@ export function startAgent(setup: AgentSetup): RunningAgent {
     const joined = await joinFleet({ state, connector, describe: describeNode(features, undefined), tokenFile, trustPin: setup.pin ?? setup.plane.pin, log }, stop.signal);
     if (joined === undefined) return;
     const endpoints = new StaticEndpointSource(endpointsFile, log);
-    const agent = new Agent({ state, connector, enforcer, kernel: features, resolve: resolveByPolicy, endpoints, now, timings: { ...FAST, ...setup.timings }, log }, joined.trusted, joined.node);
+    const agent = new Agent({ state, connector, enforcer, kernel: features, resolve: followingResolver(), endpoints, now, timings: { ...FAST, ...setup.timings }, log }, joined.trusted, joined.node);
     await agent.run(stop.signal);
   }
 
