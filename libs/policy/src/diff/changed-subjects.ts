@@ -5,8 +5,7 @@ import { policyKey, type PolicyDocument } from '../ir.ts';
 import { parseAddress, parsePrefix, prefixContains, type IpPrefix } from '../ip-address.ts';
 import { compileRequirements, LabelView } from '../labels.ts';
 import type { PolicySet } from '../policy-set.ts';
-import { namesKey } from '../resolve/peer-class.ts';
-import { portNamesOf } from '../resolve/peer-world.ts';
+import { namesKey, portNamesOf } from '../resolve/port-names.ts';
 
 /** Policies that were added, removed or changed in more than their revision. */
 export function changedPolicies(before: PolicySet, after: PolicySet): PolicyDocument[] {

@@ -166,7 +166,7 @@ function effectOf(before: FlowVerdict, after: FlowVerdict): DiffEffect | undefin
 /** What happens to the content of an allowed connection. */
 function contentOf({ verdict, egress, ingress }: ReturnType<PolicyEngine['verdict']>): string {
   if (verdict === 'deny') return '';
-  return [egress, ingress].map(({ connection, policies }) => (connection === 'l7' ? JSON.stringify(policies.map(({ revision: _, ...policy }) => policy)) : '')).join('|');
+  return [egress, ingress].map(({ connection, policies }) => (connection === 'l7' ? JSON.stringify(policies.map((policy) => ({ ...policy, revision: 0 }))) : '')).join('|');
 }
 
 function deciding({ verdict, egress, ingress }: ReturnType<PolicyEngine['verdict']>): DiffVerdict {

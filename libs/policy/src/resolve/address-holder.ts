@@ -3,7 +3,7 @@
 import { formatAddress, parseAddress, type IpAddress } from '../ip-address.ts';
 import type { PeerBase } from './peer-base.ts';
 import type { PeerEnd } from './peer-world.ts';
-import type { PortName } from './port-function.ts';
+import type { PortName } from './port-names.ts';
 
 export interface Claim {
   readonly base: PeerBase;

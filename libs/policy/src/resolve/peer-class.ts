@@ -3,7 +3,7 @@
 import type { Direction, PolicyEntry } from '../resolution.ts';
 import { ContentHash, SetDigest, type Lanes } from './content-digest.ts';
 import type { PeerAtom } from './peer-atom.ts';
-import type { PortName } from './port-function.ts';
+import { namesKey, type PortName } from './port-names.ts';
 import type { EntryTemplates } from './table-rows.ts';
 
 export interface PeerClass {
@@ -146,10 +146,6 @@ export function forgetRows({ rows }: PeerClass): void {
 
 function signatureOf({ atoms, names, ownNode }: ClassContent): string {
   return `${ownNode ? 'own' : ''}|${atoms.map((atom) => atom.index).join(',')}|${namesKey(names)}`;
-}
-
-export function namesKey(names: readonly PortName[]): string {
-  return names.map(({ name, protocol, port }) => `${name}=${protocol}/${port}`).join(',');
 }
 
 function digestOf({ atoms, names, ownNode }: ClassContent): Lanes {

@@ -3,12 +3,11 @@
 import { RESERVED_IDENTITY, type Labels, type NodeFact, type ReservedFact, type WorkloadFact } from '../facts.ts';
 import { prefixContains, type IpPrefix } from '../ip-address.ts';
 import { claimOf, createHolder, type Holder } from './address-holder.ts';
-import { compareText } from './candidate-rule.ts';
 import { LabelColumns } from './label-columns.ts';
 import { identityNature, nodeNature, outsideNature, reservedNature, type PeerBase, type PeerNature } from './peer-base.ts';
-import { namesKey, type ClassContent, type ClassTable, type PeerClass } from './peer-class.ts';
+import type { ClassContent, ClassTable, PeerClass } from './peer-class.ts';
 import type { PeerAtom } from './peer-atom.ts';
-import type { PortName } from './port-function.ts';
+import { namesKey, portNamesOf, type PortName } from './port-names.ts';
 import { PrefixIndex } from './prefix-index.ts';
 
 const DEFAULT_NETWORK = 'default';
@@ -394,10 +393,4 @@ export class PeerWorld {
 
 function identityKey(id: number, kubeApiserver: boolean): string {
   return kubeApiserver ? `identity/${id}/kube-apiserver` : `identity/${id}`;
-}
-
-/** Sorted, lower case; the evaluator compares names without case. */
-export function portNamesOf({ namedPorts }: Pick<WorkloadFact, 'namedPorts'>): readonly PortName[] {
-  const names = Object.entries(namedPorts ?? {}).map(([name, { port, protocol }]) => ({ name: name.toLowerCase(), port, protocol }));
-  return names.sort((a, b) => compareText(a.name, b.name) || compareText(a.protocol, b.protocol) || a.port - b.port);
 }

@@ -1,9 +1,9 @@
 /** Precedence flattened: from the rules that match a peer to one decision per protocol and port (rules 5–9, 21–23, 37–40, 51–53, 56). */
 
-import type { NamedPort } from '../facts.ts';
 import { PROTOCOL_NUMBER, type FqdnSelector, type HttpRule, type L7RuleSet } from '../resolution.ts';
 import type { CandidateRule, PortInterval } from './candidate-rule.ts';
 import { DEFAULT_ALLOW, type Decision, type DecisionTable } from './decision.ts';
+import type { PortName } from './port-names.ts';
 import type { PortSteps } from './prefix-cover.ts';
 
 /** Decisions by protocol and port: `protocols` where some rule names the protocol, `other` elsewhere. */
@@ -12,11 +12,6 @@ export interface PortFunction {
   readonly uid: number;
   readonly other: number;
   readonly protocols: ReadonlyMap<number, PortSteps>;
-}
-
-/** A port a workload names, lower case. */
-export interface PortName extends NamedPort {
-  readonly name: string;
 }
 
 /** What else than rules bears on the decision. */

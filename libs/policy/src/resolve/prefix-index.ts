@@ -1,6 +1,6 @@
 /** Prefixes that policies mention, and for an address the deepest of them: addresses with the same one are covered alike. */
 
-import { ADDRESS_BITS, formatPrefix, networkOf, prefixContains, type IpAddress, type IpFamily, type IpPrefix } from '../ip-address.ts';
+import { formatPrefix, networkOf, prefixContains, type IpAddress, type IpFamily, type IpPrefix } from '../ip-address.ts';
 import type { PeerAtom } from './peer-atom.ts';
 
 export interface PrefixNode {
@@ -124,9 +124,4 @@ export class PrefixIndex {
 
 function keyOf({ words, length }: IpPrefix): string {
   return `${words.join('.')}/${length}`;
-}
-
-/** A whole address as a prefix. */
-export function hostPrefix(address: IpAddress): IpPrefix {
-  return networkOf(address, ADDRESS_BITS[address.family]);
 }

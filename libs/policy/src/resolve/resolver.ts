@@ -1,20 +1,19 @@
 /** Policies × facts → entries for the local endpoints of one node, kept up to date change by change. */
 
 import type { CidrGroupFact, ClusterFacts, FactsIncrement, NodeFact, ServiceFact, WorkloadFact } from '../facts.ts';
-import { RESERVED_IDENTITY } from '../facts.ts';
 import { policyKey, type PolicyDocument } from '../ir.ts';
-import { LabelView } from '../labels.ts';
 import type { PolicySet } from '../policy-set.ts';
 import type { Direction, FqdnSelector, ResolvedEndpoint, ResolvedNode } from '../resolution.ts';
 import { CandidateCompiler, compareText, type CandidateBlock } from './candidate-rule.ts';
 import { DecisionTable } from './decision.ts';
 import { fqdnEntries, fqdnSets } from './fqdn-sets.ts';
-import { AddressList, endpointImage, fqdnClasses, L7List, nodeDigest, referencesOf, type PlacedEndpoint } from './node-image.ts';
+import { contentOf, nodeEndpoint, selects, workloadEndpoint, type LocalEndpoint } from './local-endpoint.ts';
+import { AddressList, endpointImage, fqdnClasses, L7List, nodeDigest, referencesOf } from './node-image.ts';
 import { refersToFacts, type PeerAtom } from './peer-atom.ts';
 import { ClassTable, forgetRows, type PeerClass } from './peer-class.ts';
-import { PeerWorld, portNamesOf, type LearnedSet } from './peer-world.ts';
-import { PortFunctionBuilder, type PortName } from './port-function.ts';
-import type { RuleSet, RuleSetContent, RuleSetTools } from './rule-set.ts';
+import { PeerWorld, type LearnedSet } from './peer-world.ts';
+import { PortFunctionBuilder } from './port-function.ts';
+import type { RuleSetTools } from './rule-set.ts';
 import { RuleSetStore } from './rule-set-store.ts';
 import { RowCover } from './table-rows.ts';
 
@@ -32,18 +31,6 @@ export interface ResolveOptions {
 /** A change of more classes than this makes rule sets be computed as a whole, which shares work between classes. */
 const REBUILD_FROM = 64;
 const REMEMBER_UP_TO = 50_000;
-
-interface LocalEndpoint {
-  readonly key: string;
-  readonly identity: number;
-  readonly labels: LabelView;
-  readonly kind: 'endpoints' | 'nodes';
-  readonly alwaysIsolated: boolean;
-  readonly audit: boolean;
-  readonly names: readonly PortName[];
-  egress?: RuleSet | undefined;
-  ingress?: RuleSet | undefined;
-}
 
 const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 
@@ -197,15 +184,7 @@ export class PolicyResolver {
     this.world.addNode(fact);
     const wanted = this.options.endpoints?.has(`node/${fact.name}`) !== false;
     if (fact.name !== this.node || !this.settings.hostFirewall || !wanted) return;
-    const endpoint: LocalEndpoint = {
-      key: `node/${fact.name}`,
-      identity: RESERVED_IDENTITY.host,
-      labels: new LabelView(fact.labels),
-      kind: 'nodes',
-      alwaysIsolated: this.settings.settings?.enforcement === 'always',
-      audit: this.settings.settings?.policyAuditMode === true,
-      names: [],
-    };
+    const endpoint = nodeEndpoint(fact, this.settings.settings);
     this.endpoints.set(endpoint.key, endpoint);
     touched?.add(endpoint);
   }
@@ -240,19 +219,7 @@ export class PolicyResolver {
     const wanted = this.options.endpoints?.has(fact.key) !== false;
     if (fact.node !== this.node || fact.hostNetwork === true || !wanted) return this.dropEndpoint(fact.key);
     const old = this.endpoints.get(fact.key);
-    const labels = new LabelView(this.world.labelsOf(fact.identity));
-    const init = fact.identity === RESERVED_IDENTITY.init || labels.has('reserved:init', undefined);
-    const endpoint: LocalEndpoint = {
-      key: fact.key,
-      identity: fact.identity,
-      labels,
-      kind: 'endpoints',
-      alwaysIsolated: init || this.settings.settings?.enforcement === 'always',
-      audit: fact.policyAuditMode === true || this.settings.settings?.policyAuditMode === true,
-      names: portNamesOf(fact),
-      egress: old?.egress,
-      ingress: old?.ingress,
-    };
+    const endpoint = { ...workloadEndpoint(fact, this.world.labelsOf(fact.identity), this.settings.settings), egress: old?.egress, ingress: old?.ingress };
     this.endpoints.set(fact.key, endpoint);
     touched?.add(endpoint);
   }
@@ -298,21 +265,10 @@ export class PolicyResolver {
       const blocks = all.filter((block) => selects(block, endpoint));
       for (const direction of DIRECTIONS) {
         const old = endpoint[direction];
-        endpoint[direction] = this.store.use(this.contentOf(endpoint, direction, blocks));
+        endpoint[direction] = this.store.use(contentOf(endpoint, direction, blocks));
         if (old !== undefined) this.store.release(old);
       }
     }
-  }
-
-  private contentOf(endpoint: LocalEndpoint, direction: Direction, blocks: readonly CandidateBlock[]): RuleSetContent {
-    return {
-      direction,
-      blocks: blocks.filter(({ block }) => block.direction === direction),
-      alwaysIsolated: endpoint.alwaysIsolated,
-      audit: endpoint.audit,
-      isNode: endpoint.kind === 'nodes',
-      names: direction === 'ingress' ? endpoint.names : [],
-    };
   }
 
   private applyAtoms(): void {
@@ -383,7 +339,7 @@ export class PolicyResolver {
     this.addressesChanged = false;
     const images = new Map<string, ResolvedEndpoint>();
     for (const endpoint of [...this.endpoints.values()].sort((a, b) => compareText(a.key, b.key))) {
-      images.set(endpoint.key, endpointImage(endpoint satisfies PlacedEndpoint, this.images.get(endpoint.key)));
+      images.set(endpoint.key, endpointImage(endpoint, this.images.get(endpoint.key)));
     }
     this.images = images;
     const references = referencesOf(this.store, sets, this.tools.decisions);
@@ -395,10 +351,6 @@ export class PolicyResolver {
       digest: nodeDigest(body, this.addresses.digest, this.l7.digest(), references.digest),
     };
   }
-}
-
-function selects({ block, selects: test }: CandidateBlock, endpoint: LocalEndpoint): boolean {
-  return block.subject.kind === endpoint.kind && test(endpoint.labels);
 }
 
 function serviceKey({ namespace, name }: ServiceFact): string {

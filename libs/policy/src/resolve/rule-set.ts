@@ -6,8 +6,9 @@ import { blockReference, compareBlocks, type CandidateBlock, type CandidateRule 
 import type { Lanes } from './content-digest.ts';
 import type { Decision, DecisionTable } from './decision.ts';
 import type { PeerAtom } from './peer-atom.ts';
-import { namesKey, type PeerClass } from './peer-class.ts';
-import type { Circumstances, MatchedRules, PortFunction, PortFunctionBuilder, PortName } from './port-function.ts';
+import type { PeerClass } from './peer-class.ts';
+import { namesKey, type PortName } from './port-names.ts';
+import type { Circumstances, MatchedRules, PortFunction, PortFunctionBuilder } from './port-function.ts';
 import { RowTable } from './row-table.ts';
 import type { EntryTemplates, RowCover } from './table-rows.ts';
 
