@@ -79,6 +79,7 @@ describe('sending flow batches', () => {
     add(1);
     start(gateway({ outcome: 'duplicate' }));
     await emptied();
+    expect(spool.length).toBe(0);
   });
 
   it.each([['no connection'], [503], [401], [{ outcome: 'deferred', credit: 0, retryAfterMs: 1 }], [{ outcome: 'unspecified' }]] as [Answer][])('keeps a batch and tries again after %j', async (answer) => {

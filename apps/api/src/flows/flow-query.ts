@@ -10,7 +10,7 @@ import {
   type FlowPolicyFilter,
   type FlowSelection,
 } from '@palisade/flow';
-import { PROTOCOL_NUMBER, type Protocol } from '@palisade/policy';
+import { PROTOCOL_NUMBER } from '@palisade/policy';
 import { isDomainError } from '@palisade/errors';
 import { z } from 'zod';
 import { instantUs } from './instant.ts';
