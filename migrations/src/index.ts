@@ -7,6 +7,7 @@ import { identities } from './steps/0011-identities.ts';
 import { bundles } from './steps/0012-bundles.ts';
 import { rollouts } from './steps/0013-rollouts.ts';
 import { queue } from './steps/0014-queue.ts';
+import { localActs } from './steps/0016-local-acts.ts';
 import { flows } from './steps/0020-flows.ts';
 import { flowEdges } from './steps/0021-flow-edges.ts';
 
@@ -14,7 +15,7 @@ import { flowEdges } from './steps/0021-flow-edges.ts';
  * In order. To add a step: write `steps/<number>-<name>.ts` that exports a `Step`, and put it here by its number.
  * Numbers are explicit, so that two steps with one number meet in a merge conflict.
  */
-export const MIGRATIONS: readonly Step[] = [foundation, auditCheckpoints, policyApprovals, enrollment, identities, bundles, rollouts, queue, flows, flowEdges];
+export const MIGRATIONS: readonly Step[] = [foundation, auditCheckpoints, policyApprovals, enrollment, identities, bundles, rollouts, queue, localActs, flows, flowEdges];
 
 export { migrateDown, migrateUp } from './migrate.ts';
 export type { SqlRunner, Step } from './step.ts';

@@ -13,7 +13,7 @@ const SILENT_SESSION_MS = 150_000;
  * The HTTP/2 listener of agents. Check-ins go to their handler as bare streams, past the request and response objects of
  * the compatibility layer: ten thousand of them are held for minutes, and each such pair costs more than the stream.
  */
-export function agentListener(options: SecureServerOptions, handler: RequestHandler, onCheckIn: StreamHandler): Http2SecureServer {
+export function agentListener(options: SecureServerOptions, handler: RequestHandler, onCheckIn: StreamHandler, onConnections: (count: number) => void): Http2SecureServer {
   const server = createSecureServer(options, handler);
   const others = server.listeners('stream') as ((...values: unknown[]) => void)[];
   server.removeAllListeners('stream');
@@ -24,12 +24,14 @@ export function agentListener(options: SecureServerOptions, handler: RequestHand
   const sessions = new Set<ServerHttp2Session>();
   server.on('session', (session: ServerHttp2Session) => {
     sessions.add(session);
+    onConnections(sessions.size);
     const first = setTimeout(() => session.destroy(), FIRST_HEADERS_MS);
     session.once('stream', () => clearTimeout(first));
     session.setTimeout(SILENT_SESSION_MS, () => session.destroy());
     session.once('close', () => {
       clearTimeout(first);
       sessions.delete(session);
+      onConnections(sessions.size);
     });
   });
   server.on('sessionError', () => undefined);

@@ -62,7 +62,7 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
 }
 
 async function listen(config: GatewayConfig, logger: Logger, metrics: Registry, register: (server: FastifyInstance) => void, checkIns: CheckInDesk): Promise<NestFastifyApplication> {
-  const serverFactory = (handler: RequestHandler) => agentListener(tlsOptions(config.PALISADE_GATEWAY_TLS_DIR), handler, (stream, headers) => takeCheckIn({ checkIns, logger }, stream, headers));
+  const serverFactory = (handler: RequestHandler) => agentListener(tlsOptions(config.PALISADE_GATEWAY_TLS_DIR), handler, (stream, headers) => takeCheckIn({ checkIns, logger }, stream, headers), (count) => checkIns.sizeOfFleet(count));
   const adapter = new FastifyAdapter({ http2: true, serverFactory, bodyLimit: 1024 * 1024 } as unknown as ConstructorParameters<typeof FastifyAdapter>[0]);
   const server = adapter.getInstance<FastifyInstance>();
   server.addContentTypeParser(PROTOBUF_CONTENT_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));

@@ -1,4 +1,4 @@
-import { AdvanceRollout, AssignWave, EnrollNode, ProcessEndpointReports, RecoverNode, RenewCertificate, SealBundle } from '@palisade/control';
+import { AdvanceRollout, AssignWave, AuditLocalActs, EnrollNode, ProcessEndpointReports, RecoverNode, RenewCertificate, SealBundle } from '@palisade/control';
 import { loadWorkerKeys } from '@palisade/keys';
 import type { Logger } from '@palisade/nest-kit';
 import { parseRoot } from '@palisade/bundle';
@@ -57,6 +57,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const sealBundle = new SealBundle({ unitOfWork, programs: catalogue, policies: new StoredPolicyContent(unitOfWork), validator: new ResolverValidator(unitOfWork), director, now });
   const advance = new AdvanceRollout({ unitOfWork, sealBundle, assignWave, denyDelta: flowDenyDelta(source) });
   const reports = new ProcessEndpointReports({ unitOfWork, director });
+  const acts = new AuditLocalActs({ unitOfWork });
   const newcomers = new Map<string, { tenantId: string; clusterId: string }>();
 
   const dispatcher = new RolloutDispatcher({
@@ -89,6 +90,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     const clusters = [...newcomers.values()];
     newcomers.clear();
     for (const { tenantId, clusterId } of clusters) {
+      await acts.execute(context(tenantId), clusterId);
       const assigned = await unitOfWork.run(context(tenantId), async ({ rollouts, wakeUp }) => {
         const count = await assignWave.catchUp(context(tenantId), rollouts, clusterId);
         if (count > 0) await wakeUp.notify('desired', { cluster: clusterId });
@@ -128,7 +130,10 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     onError: (error) => logger.warn({ err: error }, 'the wake-up connection broke and is opened again'),
     onWake: (wake) => {
       for (const periodic of wokenBy(wake, { requests, outbox, reconciler, identities })) periodic.wake();
-      if (wake.topic === 'endpoint-report' && wake.tenant !== null && wake.cluster !== null) newcomers.set(wake.cluster, { tenantId: wake.tenant, clusterId: wake.cluster });
+      const known = wake.topic === 'endpoint-report' || wake.topic === 'observed';
+      if (!known || wake.tenant === null || wake.cluster === null) return;
+      newcomers.set(wake.cluster, { tenantId: wake.tenant, clusterId: wake.cluster });
+      catchUp.wake();
     },
   });
   for (const periodic of background) periodic.wake();

@@ -72,3 +72,4 @@ export { DEFAULT_FLOW_RETENTION, KeepFlows, type FlowRetention } from './flows/k
 export { SummarizeFlows, type FlowSummary, type FlowWindow } from './flows/summarize-flows.ts';
 export { ExportFlows, type FlowExport, type FlowExportQuery } from './flows/export-flows.ts';
 export type { AttestationEvidence, AttestedIdentity, Attestor } from './enrollment/attestor.ts';
+export { AuditLocalActs, type LocalAct, type LocalActRepositories, type LocalActRepository } from './fleet/audit-local-acts.ts';

@@ -29,3 +29,4 @@ export { postgresWorkFinder, type TenantWork, type WorkFinder } from './rollouts
 export { WakeListener, type Wake } from './wake-listener.ts';
 export { bundleRepositories, enrollmentRepositories, nodeRepositories, rolloutRepositories } from './fleet-repositories.ts';
 export { flowDenyDelta } from './rollouts/flow-deny-delta.ts';
+export { postgresLocalActs } from './fleet/local-act-repository.ts';

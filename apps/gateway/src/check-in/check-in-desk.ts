@@ -32,6 +32,7 @@ export class CheckInDesk {
   readonly #stirred = new Map<string, string>();
   #gathering: NodeJS.Timeout | undefined;
   #closing = false;
+  #connections = 0;
 
   constructor(options: { readonly desk: AgentDesk; readonly checkInLimit: number; readonly holdLimitMs: number }) {
     this.#desk = options.desk;
@@ -60,6 +61,11 @@ export class CheckInDesk {
     const held: Held = { nodeId: node.nodeId, token, deadlineMs: Date.now() + holdMs, answer: (read) => this.#answerAgain(node, orders, read, reply) };
     this.#held.hold(node.tenantId, node.clusterId, held);
     return () => void this.#held.release(node.clusterId, held);
+  }
+
+  /** How many agents are connected: what the window for reconnecting is scaled by. */
+  sizeOfFleet(connections: number): void {
+    this.#connections = connections;
   }
 
   /** Something changed for nodes of this cluster; the nodes that wait are asked about again. */
@@ -141,7 +147,7 @@ export class CheckInDesk {
       desired === null ? undefined : this.#news.assignment(node.tenantId, desired.assignmentId),
     ]);
     const token = ordersToken(orders, identityRevision, rootVersion);
-    const reconnectWindowMs = Math.min(RECONNECT_LIMIT_MS, Math.max(RECONNECT_LEAST_MS, this.#held.size * RECONNECT_MS_PER_NODE));
+    const reconnectWindowMs = Math.min(RECONNECT_LIMIT_MS, Math.max(RECONNECT_LEAST_MS, this.#connections * RECONNECT_MS_PER_NODE));
     return encodeCheckInAnswer({ token, desired, assignment, identityRevision, rootVersion, reconnectWindowMs }, Date.now());
   }
 }

@@ -11,6 +11,7 @@ const STATES: Readonly<Record<number, ObservedState['state']>> = {
   [NodeBundleState.REVERTED]: 'reverted',
 };
 const REASON_LIMIT = 8192;
+const MAX_ACTS = 64;
 
 /** What is stored of a check-in. @throws DomainError `request.invalid` */
 export function checkInRecord(node: CertifiedNode, message: CheckInRequest): CheckInRecord {
@@ -37,6 +38,7 @@ function observedState(observed: Observed | undefined): ObservedState {
     endpointsProtected: observed?.endpointsProtected ?? 0,
     endpointsUnprotected: observed?.endpointsUnprotected ?? 0,
     deniedPackets: safe(observed?.deniedPackets ?? 0n),
+    localActs: (observed?.localActs ?? []).slice(0, MAX_ACTS).map((act) => ({ kind: text(act.kind, 64), atMs: safe(act.atMs < 0n ? 0n : act.atMs), detail: text(act.detail, 512) })),
     disabledUntilMs: observed === undefined || observed.disabledUntilMs <= 0n ? null : safe(observed.disabledUntilMs),
   };
 }

@@ -3,6 +3,7 @@ import { localSigner } from '@palisade/bundle';
 import {
   AdvanceRollout,
   AssignWave,
+  AuditLocalActs,
   CreateRollout,
   EnrollNode,
   ManageEnrollmentTokens,
@@ -108,6 +109,7 @@ export async function startFleet() {
     recover: new RecoverNode({ unitOfWork, owners, authority, now }),
     advance: new AdvanceRollout({ unitOfWork, sealBundle, assignWave, denyDelta: flowDenyDelta(worker) }),
     assignWave,
+    localActs: new AuditLocalActs({ unitOfWork }),
     reports: new ProcessEndpointReports({ unitOfWork, director }),
     createRollout: new CreateRollout({ unitOfWork: rolloutsOfApi }),
     steer: new SteerRollout({ unitOfWork: rolloutsOfApi }),
@@ -153,6 +155,7 @@ const NOTHING: ObservedState = {
   endpointsUnprotected: 0,
   deniedPackets: 0,
   disabledUntilMs: null,
+  localActs: [],
 };
 
 async function selfMadeAuthority(): Promise<NodeCertificateAuthority> {

@@ -1,3 +1,5 @@
+import type { LocalAct } from './audit-local-acts.ts';
+
 /** What the gateway stores of one check-in; every number as the node said it. */
 export interface CheckInRecord {
   readonly nodeId: string;
@@ -23,6 +25,8 @@ export interface ObservedState {
   readonly endpointsUnprotected: number;
   readonly deniedPackets: number;
   readonly disabledUntilMs: number | null;
+  /** What root did on the node by itself, until it is acknowledged. */
+  readonly localActs: readonly LocalAct[];
 }
 
 /** What a node is to be told. */

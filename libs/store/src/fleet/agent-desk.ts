@@ -39,7 +39,7 @@ const OBSERVE = `INSERT INTO palisade.node_observations AS o (tenant_id, node_id
   JOIN palisade.nodes n ON n.tenant_id = $1 AND n.id = v.node_id AND n.cluster_id = v.cluster_id AND n.state = 'active'
   ON CONFLICT (tenant_id, node_id) DO UPDATE SET serial = EXCLUDED.serial, boot_id = EXCLUDED.boot_id, observed = EXCLUDED.observed,
     denied_packets = EXCLUDED.denied_packets, agent_version = COALESCE(EXCLUDED.agent_version, o.agent_version), seen_at = now(),
-    change_count = o.change_count + CASE WHEN ${differs('generation')} OR ${differs('contentDigest')} OR ${differs('state')} OR ${differs('subjectGeneration')} OR ${differs('reason')} THEN 1 ELSE 0 END
+    change_count = o.change_count + CASE WHEN ${differs('generation')} OR ${differs('contentDigest')} OR ${differs('state')} OR ${differs('subjectGeneration')} OR ${differs('reason')} OR ${differs('localActs')} THEN 1 ELSE 0 END
   RETURNING o.node_id, o.cluster_id, old.change_count IS DISTINCT FROM new.change_count AS changed`;
 
 function differs(field: string): string {
