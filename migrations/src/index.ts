@@ -2,6 +2,7 @@ import type { Step } from './step.ts';
 import { foundation } from './steps/0001-foundation.ts';
 import { auditCheckpoints } from './steps/0002-audit-checkpoints.ts';
 import { policyApprovals } from './steps/0003-policy-approvals.ts';
+import { idempotencyApplied } from './steps/0004-idempotency-applied.ts';
 import { enrollment } from './steps/0010-enrollment.ts';
 import { identities } from './steps/0011-identities.ts';
 import { bundles } from './steps/0012-bundles.ts';
@@ -15,7 +16,7 @@ import { flowEdges } from './steps/0021-flow-edges.ts';
  * In order. To add a step: write `steps/<number>-<name>.ts` that exports a `Step`, and put it here by its number.
  * Numbers are explicit, so that two steps with one number meet in a merge conflict.
  */
-export const MIGRATIONS: readonly Step[] = [foundation, auditCheckpoints, policyApprovals, enrollment, identities, bundles, rollouts, queue, localActs, flows, flowEdges];
+export const MIGRATIONS: readonly Step[] = [foundation, auditCheckpoints, policyApprovals, idempotencyApplied, enrollment, identities, bundles, rollouts, queue, localActs, flows, flowEdges];
 
 export { migrateDown, migrateUp } from './migrate.ts';
 export type { SqlRunner, Step } from './step.ts';

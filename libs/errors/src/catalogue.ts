@@ -29,6 +29,7 @@ export const CATALOGUE = {
   'resource.conflict': { kind: 'conflict', title: 'The resource is in a state that does not allow this' },
   'resource.stale': { kind: 'precondition', title: 'The resource has changed since it was read' },
   'idempotency.in-flight': { kind: 'conflict', title: 'A request with this Idempotency-Key is still running' },
+  'idempotency.answer-lost': { kind: 'conflict', title: 'The request was carried out, but its answer was lost' },
   'idempotency.mismatch': { kind: 'unprocessable', title: 'The Idempotency-Key was used with another body' },
   'policy.invalid': { kind: 'unprocessable', title: 'A policy is not valid' },
   'cursor.invalid': { kind: 'invalid', title: 'The cursor is not valid' },

@@ -7,11 +7,14 @@ export type IdempotencyClaim =
   | { readonly state: 'claimed' }
   | { readonly state: 'in-flight' }
   | { readonly state: 'mismatch' }
+  /** Carried out by a process that died before it had kept the answer. */
+  | { readonly state: 'answer-lost' }
   | { readonly state: 'done'; readonly status: number; readonly response: Buffer };
 
 interface KeyRow {
   readonly same: boolean;
   readonly locked: boolean;
+  readonly applied: boolean;
   readonly status: number | null;
   readonly response: Buffer | null;
 }
@@ -37,7 +40,7 @@ export class PostgresIdempotencyKeys {
       );
       if (inserted > 0) return { state: 'claimed' };
       const [row] = await session.query<KeyRow>(
-        `SELECT request_hash = $3 AS same, locked_until > now() AS locked, status, response FROM palisade.idempotency_keys
+        `SELECT request_hash = $3 AS same, locked_until > now() AS locked, applied_at IS NOT NULL AS applied, status, response FROM palisade.idempotency_keys
          WHERE tenant_id = $1 AND key_hash = $2 FOR UPDATE`,
         [context.tenantId, keyHash, requestHash],
       );
@@ -45,6 +48,7 @@ export class PostgresIdempotencyKeys {
       if (!row.same) return { state: 'mismatch' };
       if (row.status !== null && row.response !== null) return { state: 'done', status: row.status, response: row.response };
       if (row.locked) return { state: 'in-flight' };
+      if (row.applied) return { state: 'answer-lost' };
       await session.execute(`UPDATE palisade.idempotency_keys SET locked_until = now() + ${LOCK} WHERE tenant_id = $1 AND key_hash = $2`, [context.tenantId, keyHash]);
       return { state: 'claimed' };
     });
@@ -57,10 +61,10 @@ export class PostgresIdempotencyKeys {
     );
   }
 
-  /** Forgets a claim whose request failed, so that it can be repeated after a correction. */
+  /** Forgets a claim whose request failed without changing anything, so that it can be repeated after a correction. */
   async release(context: TenantContext, keyHash: Buffer): Promise<void> {
     await inTenantTransaction(this.#source, context, (session) =>
-      session.execute('DELETE FROM palisade.idempotency_keys WHERE tenant_id = $1 AND key_hash = $2 AND status IS NULL', [context.tenantId, keyHash]),
+      session.execute('DELETE FROM palisade.idempotency_keys WHERE tenant_id = $1 AND key_hash = $2 AND status IS NULL AND applied_at IS NULL', [context.tenantId, keyHash]),
     );
   }
 }

@@ -19,6 +19,8 @@ export interface TenantContext {
   readonly requestId?: string;
   /** Address the request came from, without port. */
   readonly sourceAddress?: string;
+  /** SHA-256 of the caller's idempotency key: marked as applied in the transaction that makes the change. */
+  readonly idempotencyKeyHash?: Uint8Array;
 }
 
 /** The context of work that no person asked for. `component` is the process and part, for example `worker/rollout`. */

@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 
 const contexts = new WeakMap<FastifyRequest, TenantContext>();
 
-/** Set by the access guard, once a request. */
+/** Set by the access guard, and again with its idempotency key where a request has one. */
 export function setTenantContext(request: FastifyRequest, context: TenantContext): void {
   contexts.set(request, context);
 }

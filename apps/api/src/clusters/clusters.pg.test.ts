@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { withClient } from '../../../../tools/postgres/database.ts';
 import { startApi, type ApiUnderTest, type TestTenant } from '../testing/api-under-test.ts';
 
 let api: ApiUnderTest;
@@ -75,6 +76,16 @@ describe('a POST with an Idempotency-Key', () => {
     expect(responses.filter(({ status }) => status !== 201).every(({ status, body }) => status === 409 && body.code === 'idempotency.in-flight')).toBe(true);
   });
 
+  it('is not carried out again when the process died between the change and the answer', async () => {
+    await post('k-died', { name: 'died' }).expect(201);
+    // What a process leaves that was killed right after the commit of the change, once its lock has run out.
+    await withClient(api.database.adminUrl, (client) =>
+      client.query("UPDATE palisade.idempotency_keys SET status = NULL, response = NULL, locked_until = now() - interval '1 second' WHERE applied_at = (SELECT max(applied_at) FROM palisade.idempotency_keys)"),
+    );
+    const response = await post('k-died', { name: 'died' }).expect(409);
+    expect(response.body.code).toBe('idempotency.answer-lost');
+  });
+
   it('can be repeated after a refusal', async () => {
     await post('k-3', { name: 'prod' }).expect(409);
     await post('k-3', { name: 'after-refusal' }).expect(201);
@@ -104,7 +115,7 @@ describe('GET /v1/clusters', () => {
       names.push(...body.items.map((cluster: { name: string }) => cluster.name));
       cursor = body.next === undefined ? '' : `&cursor=${body.next}`;
     } while (cursor !== '');
-    expect(names).toEqual(['prod', 'once', 'raced', 'after-refusal', 'tagged']);
+    expect(names).toEqual(['prod', 'once', 'raced', 'died', 'after-refusal', 'tagged']);
   });
 
   it('refuses a cursor that was changed, made up, or given to another tenant', async () => {

@@ -7,7 +7,7 @@ import { PostgresIdempotencyKeys } from '@palisade/store';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { from, lastValueFrom, type Observable } from 'rxjs';
 import { OPERATION, type OperationOptions } from '../access/operation.ts';
-import { tenantContextOf } from '../access/request-context.ts';
+import { setTenantContext, tenantContextOf } from '../access/request-context.ts';
 import { openResponse, sealResponse } from './sealed-response.ts';
 
 const KEY_FORMAT = /^[\x21-\x7e]{1,255}$/;
@@ -41,13 +41,18 @@ export class IdempotencyInterceptor implements NestInterceptor {
       throw new DomainError('request.invalid', 'Idempotency-Key takes 1 to 255 visible ASCII characters, for example a UUID.', { pointer: '/headers/idempotency-key' });
     }
     const reply = execution.switchToHttp().getResponse<FastifyReply>();
-    return from(this.#once(keyed(request, key), reply, operation.status ?? 200, next));
+    const keyedRequest = keyed(request, key);
+    setTenantContext(request, { ...keyedRequest.context, idempotencyKeyHash: keyedRequest.keyHash });
+    return from(this.#once(keyedRequest, reply, operation.status ?? 200, next));
   }
 
   async #once(request: KeyedRequest, reply: FastifyReply, status: number, next: CallHandler): Promise<unknown> {
     const claim = await this.#keys.claim(request.context, request.keyHash, request.requestHash);
     if (claim.state === 'in-flight') {
       throw new DomainError('idempotency.in-flight', 'The first request with this Idempotency-Key has not ended: wait for its answer, then repeat.', { params: { retryAfterSeconds: 1 } });
+    }
+    if (claim.state === 'answer-lost') {
+      throw new DomainError('idempotency.answer-lost', 'The first request with this Idempotency-Key was carried out, but its answer was lost: read the resource instead of repeating.');
     }
     if (claim.state === 'mismatch') {
       throw new DomainError('idempotency.mismatch', 'This Idempotency-Key belongs to a request with another path or body: use a new key.');

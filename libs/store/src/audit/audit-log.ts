@@ -18,9 +18,16 @@ export function postgresAuditLog(session: TenantSession): AuditLog {
       const event = chainedEvent(session.context, entry, head);
       const hash = Buffer.from(auditEventHash(event), 'hex');
       await insertEvent(session, event, hash);
+      await markApplied(session);
       await session.execute('UPDATE palisade.audit_head SET seq = $2, hash = $3 WHERE tenant_id = $1', [event.tenantId, event.seq, hash]);
     },
   };
+}
+
+/** Every change is audited, so this is where a request with an idempotency key is known to have changed something. */
+async function markApplied({ context, execute }: TenantSession): Promise<void> {
+  if (context.idempotencyKeyHash === undefined) return;
+  await execute('UPDATE palisade.idempotency_keys SET applied_at = now() WHERE tenant_id = $1 AND key_hash = $2', [context.tenantId, context.idempotencyKeyHash]);
 }
 
 async function lockHead(session: TenantSession): Promise<HeadRow> {
