@@ -1,11 +1,13 @@
 import { parseArgs } from 'node:util';
 import { parseDuration } from './break-glass/break-glass.ts';
+import { parseAttestationSource, type AttestationSource } from './enrollment/attestation-evidence.ts';
 import { parseLogLevel, type LogLevel } from './log.ts';
 
 export const USAGE = `palisade-agent: enforces this node's policies and reports its flows
 
   run --state DIR --gateway https://HOST:PORT --endpoints FILE --pin-root DIR
       [--enroll-token-file FILE --trust sha256:…]   on the first start
+      [--attest aws-iid|azure-imds|k8s-sat:FILE …]  evidence that goes with the token
       [--health-window-ms N] [--commit-timeout-ms N] [--log-level debug|info|warn|error]
   disable --for 30m --state DIR [--pin-root DIR]    suspends enforcement for a bounded time (break-glass)
   enable --state DIR [--pin-root DIR]               ends it early
@@ -21,6 +23,7 @@ export interface RunCommand {
   readonly pinRoot: string;
   readonly enrollTokenFile?: string;
   readonly trustPin?: string;
+  readonly attest?: readonly AttestationSource[];
   readonly healthWindowMs?: number;
   readonly commitTimeoutMs?: number;
   readonly logLevel: LogLevel;
@@ -46,6 +49,7 @@ export function parseCommand(argv: readonly string[]): Command {
       endpoints: { type: 'string' },
       'enroll-token-file': { type: 'string' },
       trust: { type: 'string' },
+      attest: { type: 'string', multiple: true },
       'health-window-ms': { type: 'string' },
       'commit-timeout-ms': { type: 'string' },
       'log-level': { type: 'string', default: 'info' },
@@ -75,6 +79,7 @@ export function parseCommand(argv: readonly string[]): Command {
     logLevel,
     ...(values['enroll-token-file'] !== undefined && { enrollTokenFile: values['enroll-token-file'] }),
     ...(values.trust !== undefined && { trustPin: values.trust }),
+    ...(values.attest !== undefined && { attest: values.attest.map(parseAttestationSource) }),
     ...milliseconds('healthWindowMs', '--health-window-ms', values['health-window-ms']),
     ...milliseconds('commitTimeoutMs', '--commit-timeout-ms', values['commit-timeout-ms']),
   };

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { TrustedState } from '@palisade/bundle';
+import type { AttestationSource } from './enrollment/attestation-evidence.ts';
 import type { NodeFeatures } from './enrollment/enroll.ts';
 import { enrollmentKey } from './enrollment/enroll.ts';
 import { reasonOf } from './executor/bundle-executor.ts';
@@ -17,6 +18,8 @@ export interface JoinOptions {
   /** Read when it is needed, so that it may appear late and be removed after the first start. */
   readonly tokenFile?: string;
   readonly trustPin?: string;
+  /** Evidence that goes with the token. */
+  readonly attest?: readonly AttestationSource[];
   readonly log: Log;
 }
 
@@ -33,7 +36,7 @@ export async function joinFleet(options: JoinOptions, stop: AbortSignal): Promis
   while (!stop.aborted) {
     try {
       const trusted = connector.storedTrust() ?? (await connector.bootstrapTrust(needed(options.trustPin, '--trust sha256:… (the pin that came with the enrollment token)')));
-      const node = state.node() ?? (await connector.enroll(trusted, readToken(options.tokenFile), options.describe));
+      const node = state.node() ?? (await connector.enroll(trusted, readToken(options.tokenFile), options.describe, options.attest ?? []));
       return { trusted, node };
     } catch (error) {
       const again = error instanceof GatewayUnreachable || (error instanceof GatewayRefused && error.transient);

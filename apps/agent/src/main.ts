@@ -46,6 +46,7 @@ async function run(command: RunCommand, state: AgentState, stop: AbortSignal): P
         log,
         ...(command.enrollTokenFile !== undefined && { tokenFile: command.enrollTokenFile }),
         ...(command.trustPin !== undefined && { trustPin: command.trustPin }),
+        ...(command.attest !== undefined && { attest: command.attest }),
       },
       stop,
     );

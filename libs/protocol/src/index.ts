@@ -14,5 +14,6 @@ export {
   type ClientCertificate,
   type MetadataRole,
 } from './channel/routes.ts';
+export { attestationNonce } from './identity/attestation-nonce.ts';
 export { formatNodeSpiffeId, nodeIdentityOfSubjectAltName, parseNodeSpiffeId, type NodeIdentity } from './identity/spiffe-id.ts';
 export type { MessageInitShape } from '@bufbuild/protobuf';

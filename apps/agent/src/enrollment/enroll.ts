@@ -12,6 +12,7 @@ import {
 import type { AgentState, EnrollmentKey, NodeRecord } from '../state/agent-state.ts';
 import { decodeAnswer, unreadable } from '../transport/decode-answer.ts';
 import type { GatewayRequests } from '../transport/gateway-requests.ts';
+import { collectEvidence, type AttestationSource } from './attestation-evidence.ts';
 import { certificateRequest } from './certificate-request.ts';
 
 export interface NodeFeatures {
@@ -40,13 +41,14 @@ export function enrollmentKey(state: AgentState): EnrollmentKey {
  * the same node (same enrollment id, same key).
  * @throws GatewayRefused (401: the token; 409: another key), GatewayUnreachable; Error when the certificate is not this node's
  */
-export async function enroll(gateway: GatewayRequests, state: AgentState, trusted: TrustedState, token: string, node: NodeFeatures): Promise<NodeRecord> {
+export async function enroll(gateway: GatewayRequests, state: AgentState, trusted: TrustedState, token: string, node: NodeFeatures, sources: readonly AttestationSource[] = []): Promise<NodeRecord> {
   const key = enrollmentKey(state);
   const privateKey = createPrivateKey(key.privateKeyPem);
+  const evidence = await collectEvidence(sources, key.enrollmentUuid);
   const { body } = await gateway.request({
     method: AGENT_ROUTES.enroll.method,
     path: AGENT_ROUTES.enroll.path,
-    body: encodeMessage(EnrollRequestSchema, { token, enrollmentUuid: key.enrollmentUuid, csr: certificateRequest(privateKey), node }),
+    body: encodeMessage(EnrollRequestSchema, { token, enrollmentUuid: key.enrollmentUuid, csr: certificateRequest(privateKey), node, evidence }),
     contentType: PROTOBUF_CONTENT_TYPE,
     maxBytes: maxMessageBytes(EnrollResponseSchema),
     timeoutMs: ENROLL_TIMEOUT_MS,

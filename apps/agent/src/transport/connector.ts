@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { restoreTrust, storedTrust, type TrustedState } from '@palisade/bundle';
+import type { AttestationSource } from '../enrollment/attestation-evidence.ts';
 import { enroll, enrollmentKey, type NodeFeatures } from '../enrollment/enroll.ts';
 import { recoverCertificate } from '../enrollment/renew.ts';
 import type { Log } from '../log.ts';
@@ -50,8 +51,8 @@ export class Connector {
   }
 
   /** @throws GatewayRefused, GatewayUnreachable, TrustRefused */
-  enroll(trusted: TrustedState, token: string, node: NodeFeatures): Promise<NodeRecord> {
-    return this.#serverVerified(trusted, (gateway) => enroll(gateway, this.#ports.state, trusted, token, node));
+  enroll(trusted: TrustedState, token: string, node: NodeFeatures, sources: readonly AttestationSource[]): Promise<NodeRecord> {
+    return this.#serverVerified(trusted, (gateway) => enroll(gateway, this.#ports.state, trusted, token, node, sources));
   }
 
   /** mTLS with the node's certificate; one that has expired is recovered first. @throws GatewayRefused, GatewayUnreachable */
