@@ -13,16 +13,20 @@ export async function inTransaction<Result>(pool: Pool, begin: string, work: (cl
     throw new DomainError('service.unavailable', 'The flow database does not answer; try again later.', { cause });
   });
   let broken = false;
+  // A connection that breaks between two statements says so by an event; without a listener that ends the process.
+  const onError = (): void => void (broken = true);
+  client.on('error', onError);
   try {
     await client.query(begin);
     const result = await work(client);
     await client.query('COMMIT');
     return result;
   } catch (error) {
-    broken = isBroken(error);
+    broken ||= isBroken(error);
     if (!broken) await client.query('ROLLBACK').catch(() => (broken = true));
     throw error;
   } finally {
+    if (!broken) client.removeListener('error', onError);
     client.release(broken);
   }
 }
