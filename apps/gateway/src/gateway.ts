@@ -1,3 +1,4 @@
+import type { Http2SecureServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -13,6 +14,7 @@ import type { GatewayConfig } from './config.ts';
 import { GatewayModule } from './gateway.module.ts';
 import { RequestBoard } from './requests/request-board.ts';
 import { tlsOptions } from './tls/tls-material.ts';
+import { reloadTls } from './tls/tls-reload.ts';
 
 /** Check-ins have connections of their own, and so have downloads and requests: none starves the others. */
 const CHECK_IN_CONNECTIONS = 6;
@@ -46,6 +48,7 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
     onWake: (wake) => onWake(wake, checkIns, board),
   });
   await listener.start();
+  const stopReload = reloadTls(app.getHttpServer() as unknown as Http2SecureServer, config.PALISADE_GATEWAY_TLS_DIR, tlsOptions, ({ ok, error }) => (ok ? logger.info('new TLS certificates are in use') : logger.warn({ err: error }, 'new TLS files could not be used yet')));
   const review = setInterval(() => checkIns.stirAll(), REVIEW_MS);
   return {
     port: (app.getHttpServer().address() as AddressInfo).port,
@@ -53,6 +56,7 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
     ping: async () => void (await otherPool.query('SELECT 1')),
     async close() {
       clearInterval(review);
+      stopReload();
       checkIns.close();
       await listener.close();
       await app.close();
