@@ -47,6 +47,17 @@ describe('the migrations', () => {
     }
   });
 
+  it('run a step that was added between others after those had run', async () => {
+    const database = await createTestDatabase('empty');
+    try {
+      const late = MIGRATIONS.filter(({ id }) => id.startsWith('0002') || id.startsWith('0004'));
+      await migrateUp(database.ownerUrl, MIGRATIONS.filter((step) => !late.includes(step)));
+      expect((await migrateUp(database.ownerUrl, MIGRATIONS)).length).toBe(late.length);
+    } finally {
+      await database.drop();
+    }
+  });
+
   it('run once when two processes migrate at the same time', async () => {
     const database = await createTestDatabase('empty');
     try {
