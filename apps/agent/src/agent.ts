@@ -261,7 +261,7 @@ export class Agent {
         this.#news.put();
       }
     }
-    if (this.#identities.facts === undefined || response.identityRevision > BigInt(this.#identities.revision)) await this.#followIdentities();
+    if (this.#identities.behind(response.identityRevision, this.#trusted)) await this.#followIdentities();
     if (response.desired !== undefined && (await this.#intake.take(this.#gateway, response.desired))) this.#news.put();
   }
 

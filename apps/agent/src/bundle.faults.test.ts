@@ -1,10 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { DomainError } from '@palisade/errors';
-import { localSigner, sha256Hex, signEnvelope, type Signer } from '@palisade/bundle';
+import { localSigner, sealEpochRecovery, sha256Hex, signEnvelope, type Signer } from '@palisade/bundle';
 import { NodeBundleState } from '@palisade/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startAgent, type AgentSetup, type RunningAgent } from './testing/running-agent.ts';
-import { EMPTY_FACTS, problem, TestControlPlane } from './testing/test-control-plane.ts';
+import { EMPTY_FACTS, problem, SCOPE, TestControlPlane } from './testing/test-control-plane.ts';
 
 // Faults 7, 9, 10, 11, 13 and 20 of the trust and fleet design: what a node does with what it must not believe.
 
@@ -197,6 +197,21 @@ describe('fault 11: a stolen director key alone', () => {
     await plane.offer('1.2', otherContent);
     plane.enrollments = nodes;
     await expectRefusal(agent, digest, 'not-assigned');
+  });
+});
+
+describe('a restored database', () => {
+  it('is followed into the epoch that the root opens: lower generations and identity revisions count again', async () => {
+    const { agent } = await healthyAgent();
+    await plane.publishFacts({ ...EMPTY_FACTS, identityRevision: 50 });
+    await until(() => expect(agent.kernel.state?.resolved.identityRevision).toBe(50));
+    await plane.publishFacts({ ...EMPTY_FACTS, identityRevision: 2 }, 2n);
+    plane.metadata.set('recovery', await sealEpochRecovery({ ...SCOPE, epoch: 2n }, [plane.signers.root]));
+    const { contentDigest } = await plane.offer('2.1', otherContent);
+    await until(() => expect(plane.last?.observed).toMatchObject({ state: NodeBundleState.HEALTHY, contentDigest, generation: { epoch: 2n, n: 1n } }));
+    await until(() => expect(agent.kernel.state?.resolved.identityRevision).toBe(2));
+    await plane.offer('1.9');
+    await expectRefusal(agent, contentDigest, 'generation-not-newer');
   });
 });
 

@@ -1,4 +1,4 @@
-import { formatGeneration, type NodeContext, type TrustedState } from '@palisade/bundle';
+import { FIRST_EPOCH, formatGeneration, trustedEpoch, type NodeContext, type TrustedState } from '@palisade/bundle';
 import type { Desired } from '@palisade/protocol';
 import { fetchBundle } from '../bundles/fetch-bundle.ts';
 import { reasonOf, type BundleExecutor, type BundleReport } from '../executor/bundle-executor.ts';
@@ -83,8 +83,7 @@ export class BundleIntake {
   async #fetch(gateway: GatewayRequests, desired: Desired): ReturnType<typeof fetchBundle> {
     const { state, now, node, remember } = this.#ports;
     let trusted = await refreshMetadata(gateway, this.#ports.trusted(), now, remember);
-    const epoch = desired.generation?.epoch ?? 1n;
-    if (epoch > (trusted.epoch ?? 1n)) {
+    if ((desired.generation?.epoch ?? FIRST_EPOCH) > trustedEpoch(trusted)) {
       trusted = await refreshEpoch(gateway, trusted, node());
       remember(trusted);
     }

@@ -1,4 +1,4 @@
-import { verifyIdentities, type IdentityMessage, type IdentityPosition, type TrustedState } from '@palisade/bundle';
+import { trustedEpoch, verifyIdentities, type IdentityMessage, type IdentityPosition, type TrustedState } from '@palisade/bundle';
 import type { ClusterFacts, FactsIncrement } from '@palisade/policy';
 import { identitiesPath, IdentityDeliverySchema, maxMessageBytes } from '@palisade/protocol';
 import type { AgentState } from '../state/agent-state.ts';
@@ -43,6 +43,16 @@ export class IdentityReplica {
     return this.#position?.revision ?? 0;
   }
 
+  /** After a database restore revisions start again in a newer epoch: only a snapshot leads there. */
+  #behindEpoch(trusted: TrustedState): boolean {
+    return this.#position !== undefined && this.#position.epoch < trustedEpoch(trusted);
+  }
+
+  /** Whether there is something to ask for, when the gateway has this revision. */
+  behind(revision: bigint, trusted: TrustedState): boolean {
+    return this.#facts === undefined || revision > BigInt(this.revision) || this.#behindEpoch(trusted);
+  }
+
   /**
    * Fetches and verifies what is new. An increment that does not start where this node stands, or that the gateway lost,
    * makes it ask for a snapshot instead.
@@ -51,7 +61,7 @@ export class IdentityReplica {
    */
   async catchUp(gateway: GatewayRequests, trusted: TrustedState): Promise<boolean> {
     const before = this.#position;
-    let since = this.#position?.revision;
+    let since = this.#behindEpoch(trusted) ? undefined : this.#position?.revision;
     for (let round = 0; round < MAX_DELIVERIES; round += 1) {
       const { body } = await gateway.request({ method: 'GET', path: identitiesPath(since), maxBytes: maxMessageBytes(IdentityDeliverySchema), timeoutMs: TIMEOUT_MS });
       const delivery = decodeAnswer(IdentityDeliverySchema, body);

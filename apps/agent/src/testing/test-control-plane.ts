@@ -165,9 +165,9 @@ export class TestControlPlane {
     this.metadata.set('targets', targets).set('snapshot', snapshot).set('timestamp', timestamp);
   }
 
-  async publishFacts(facts: ClusterFacts): Promise<void> {
+  async publishFacts(facts: ClusterFacts, epoch = 1n): Promise<void> {
     const content = facts as unknown as JsonValue;
-    this.snapshot = { revision: facts.identityRevision, envelope: await sealIdentities({ kind: 'snapshot', ...SCOPE, epoch: 1n, revision: facts.identityRevision, content }, [this.signers.director]) };
+    this.snapshot = { revision: facts.identityRevision, envelope: await sealIdentities({ kind: 'snapshot', ...SCOPE, epoch, revision: facts.identityRevision, content }, [this.signers.director]) };
     this.#release();
   }
 
