@@ -72,6 +72,7 @@
 /* struct control.flags */
 #define CONTROL_BYPASS 0x01 /* break-glass: everything passes, nothing is recorded */
 #define CONTROL_SHADOW 0x02 /* a shadow policy is loaded */
+#define CONTROL_NAMES 0x08 /* some policy names DNS names: answers are learned from */
 #define CONTROL_AFTER_DNAT 0x04 /* the after-DNAT hooks are attached: egress to services may wait for them */
 
 /* struct endpoint.flags */
@@ -302,6 +303,58 @@ struct flow_event {
 	char command[16];
 };
 
+/* Addresses of both families in one key: IPv4 as ::ffff:a.b.c.d. */
+struct mapped_address {
+	__u32 network;
+	__u32 address_be[4];
+};
+
+/* A selector of DNS names by the FNV-1a hash (64 bit) of its fixed part, lower case, last byte first. */
+#define NAME_EXACT 0      /* the whole name */
+#define NAME_ONE_LABEL 1  /* one label before the fixed part: *.example.com */
+#define NAME_SOME_LABELS 2 /* one or more: **.example.com */
+#define NAME_ANY 3        /* every name; the hash is 0 */
+struct name_key {
+	__u64 hash;
+	__u32 kind;
+	__u32 reserved;
+};
+
+/* A DNS question on its way to a configured resolver. */
+struct dns_query_key {
+	struct mapped_address client;
+	struct mapped_address resolver;
+	__u16 client_port_be;
+	__u16 id_be;
+	__u16 slot;
+	__u16 type_be;
+};
+
+struct dns_query {
+	__u64 name_hash;
+	__u64 selectors; /* one bit for each selector that the name matches */
+	__u64 asked_ns;
+};
+
+struct learned_address {
+	__u64 selectors;
+	__u64 expires_ns;
+};
+
+/* User space's memory of which bit stands for which selector; bits are stable while anything names them. */
+struct name_selector {
+	__u8 text[256]; /* `name:` or `pattern:` and the value, zero-padded */
+};
+#define MAX_NAME_SELECTORS 64
+
+/* → class. With base_class ALL_CLASSES and no selectors: the bits that this bank's policy knows. */
+#define ALL_CLASSES 0xffffffff
+struct name_class_key {
+	__u32 bank; /* row of the address maps: live 0 and 1, shadow 2 and 3 */
+	__u32 base_class;
+	__u64 selectors;
+};
+
 /* What a bank holds; written by user space before the bank is activated, read back by the next agent. */
 struct bank_state {
 	__u64 generation;
@@ -312,7 +365,7 @@ struct bank_state {
 	__u8 address_digest[4][32]; /* exact4, exact6, prefix4, prefix6 */
 	__u8 shadow_address_digest[4][32];
 	__u8 program_digest[32];
-	__u8 resolved_digest[32];
+	__u8 names_digest[32];
 };
 
 struct endpoint_state {

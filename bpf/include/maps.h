@@ -65,6 +65,14 @@ struct {
 	__type(value, __u32);
 } services SEC(".maps");
 
+MAP(resolvers, BPF_MAP_TYPE_HASH, 256, struct mapped_address, __u32);
+MAP(names, BPF_MAP_TYPE_HASH, 256, struct name_key, __u64);
+MAP(dns_queries, BPF_MAP_TYPE_LRU_HASH, 16384, struct dns_query_key, struct dns_query);
+/* Least recently used addresses leave first; a policy that needs one again waits for its next answer. */
+MAP(learned, BPF_MAP_TYPE_LRU_HASH, 65536, struct mapped_address, struct learned_address);
+MAP(name_classes, BPF_MAP_TYPE_HASH, 16384, struct name_class_key, __u64);
+MAP(name_selectors, BPF_MAP_TYPE_ARRAY, MAX_NAME_SELECTORS, __u32, struct name_selector);
+
 MAP(endpoint_counters, BPF_MAP_TYPE_PERCPU_ARRAY, MAX_ENDPOINTS, __u32, struct endpoint_counters);
 MAP(loss_counters, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct loss_counters);
 

@@ -48,4 +48,51 @@ static __always_inline void classify(__u32 which, __u32 network, const __u32 *ad
 		*out = *found;
 }
 
+static __always_inline void map_address(struct mapped_address *to, __u32 network, const __u32 *address, const int v6)
+{
+	to->network = network;
+	to->address_be[0] = v6 ? address[0] : 0;
+	to->address_be[1] = v6 ? address[1] : 0;
+	to->address_be[2] = v6 ? address[2] : bpf_htonl(0xffff);
+	to->address_be[3] = v6 ? address[3] : address[0];
+}
+
+/*
+ * An outside address that was learned for DNS names takes the class of its selectors. Selectors only ever allow, so a
+ * combination without a class of its own falls back to the class of one of them. `lenient`: for connections that exist,
+ * an answer that has expired still counts.
+ */
+static __always_inline void classify_learned(__u32 which, __u32 network, const __u32 *address, const int v6, __u64 now_ns, int lenient,
+					     struct address_class *peer)
+{
+	struct mapped_address key = {};
+	struct name_class_key class_key = { .bank = which, .base_class = ALL_CLASSES };
+	struct learned_address *found;
+	__u64 *class, selectors;
+
+	map_address(&key, network, address, v6);
+	found = bpf_map_lookup_elem(&learned, &key);
+	if (!found || (!lenient && now_ns > found->expires_ns))
+		return;
+	class = bpf_map_lookup_elem(&name_classes, &class_key);
+	if (!class)
+		return;
+	selectors = found->selectors & *class;
+	if (!selectors)
+		return;
+	class_key.base_class = peer->peer_class;
+	class_key.selectors = selectors;
+	class = bpf_map_lookup_elem(&name_classes, &class_key);
+	if (!class) {
+		for (int i = 0; i < 64 && !class; i++) {
+			if (!(selectors & 1ULL << i))
+				continue;
+			class_key.selectors = 1ULL << i;
+			class = bpf_map_lookup_elem(&name_classes, &class_key);
+		}
+	}
+	if (class)
+		peer->peer_class = *class;
+}
+
 #endif

@@ -14,6 +14,8 @@ static __always_inline void ask_shadow(struct scene *s, const __u32 *address, __
 	struct policy_entry entry;
 
 	classify(PALISADE_BANKS + s->bank, s->endpoint.network, address, v6, &peer);
+	if (s->control_flags & CONTROL_NAMES)
+		classify_learned(PALISADE_BANKS + s->bank, s->endpoint.network, address, v6, s->now_ns, s->existing, &peer);
 	policy_lookup(&shadow_policies, &shadow_shapes, BANKED(s->bank, s->endpoint.slot), peer.peer_class, direction, protocol, port, &entry);
 	out->shadow_verdict = entry.verdict;
 	out->shadow_rule_id = entry.rule_id;
@@ -28,6 +30,8 @@ static __always_inline void ask_policy(struct scene *s, const __u32 *address, __
 	struct policy_entry entry;
 
 	classify(s->bank, s->endpoint.network, address, v6, &peer);
+	if (s->control_flags & CONTROL_NAMES)
+		classify_learned(s->bank, s->endpoint.network, address, v6, s->now_ns, s->existing, &peer);
 	policy_lookup(&policies, &policy_shapes, BANKED(s->bank, s->endpoint.slot), peer.peer_class, direction, protocol, port, &entry);
 	out->verdict = entry.verdict;
 	out->flags = entry.flags;
@@ -285,6 +289,7 @@ static __always_inline void judge_again(struct scene *s, struct connection *c, i
 
 	if (loss)
 		loss->rejudged++;
+	s->existing = verdict != VERDICT_DENY;
 	if (c->flags & CONNECTION_TRANSLATED) {
 		__u32 backend[4];
 

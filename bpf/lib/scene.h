@@ -29,6 +29,7 @@ struct scene {
 	__u32 reason;    /* why it is dropped */
 	__u32 pass_mark; /* mark to set on a packet that passes */
 	__u32 picking_up;
+	__u32 existing; /* policy is asked again about a connection that it allowed before */
 	__u64 socket_cookie;
 };
 
@@ -53,6 +54,7 @@ static __always_inline struct scene *scene_of(__u32 row, const struct endpoint *
 	s->direction = direction;
 	s->reason = 0;
 	s->pass_mark = 0;
+	s->existing = 0;
 	s->socket_cookie = 0;
 	return s;
 }

@@ -18,6 +18,7 @@
 #include "../lib/connection.h"
 #include "../lib/fragment.h"
 #include "../lib/judge.h"
+#include "../lib/dns.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -121,6 +122,8 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 	verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
 	if (verdict != DROP && s->packet.first_fragment)
 		fragment_remember(s);
+	if (verdict != DROP && s->control_flags & CONTROL_NAMES && s->packet.protocol == IPPROTO_UDP && !s->packet.later_fragment)
+		dns_learn(skb, s);
 	return verdict;
 }
 

@@ -8,4 +8,6 @@ export * from './kernel-event.ts';
 export * from './kernel-port.ts';
 export * from './local-endpoint.ts';
 export * from './map-image.ts';
+export * from './name-image.ts';
+export * from './network-number.ts';
 export * from './plan.ts';

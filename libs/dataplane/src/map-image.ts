@@ -20,6 +20,8 @@ import {
 } from './abi/layouts.ts';
 import { hex } from './abi/text.ts';
 import type { LocalEndpoint, ServiceAddress } from './local-endpoint.ts';
+import { buildNameImage, type NameImage } from './name-image.ts';
+import { networkNumber } from './network-number.ts';
 
 /** Digest of bytes, 32 of them (SHA-256); given by the caller, because this room has no crypto. */
 export type Digest = (...parts: readonly Uint8Array[]) => Uint8Array;
@@ -65,13 +67,7 @@ export interface MapImage {
   readonly shadow?: PolicySetImage;
   /** `struct service_key`s. */
   readonly services: readonly Uint8Array[];
-}
-
-/** Number of a routing domain in kernel keys: FNV-1a of its name, so that it is the same after every restart. */
-export function networkNumber(network: string): number {
-  let number = 0x811c9dc5;
-  for (let at = 0; at < network.length; at += 1) number = Math.imul(number ^ network.charCodeAt(at), 0x01000193) >>> 0;
-  return number;
+  readonly names: NameImage;
 }
 
 /** Two names with one number would mix their addresses. @throws DomainError `request.invalid` */
@@ -205,6 +201,8 @@ export function serviceKey(service: ServiceAddress): Uint8Array {
 }
 
 export interface MapImageInput {
+  /** Resolvers whose answers are learned from; absent: the services on port 53. */
+  readonly dnsResolvers?: readonly { readonly network: string; readonly address: string }[];
   readonly resolved: ResolvedNode;
   readonly shadow?: ResolvedNode;
   readonly endpoints: readonly LocalEndpoint[];
@@ -239,5 +237,7 @@ export function buildMapImage(input: MapImageInput, digest: Digest): MapImage {
       ...(shadowDigest !== undefined && { shadowDigest }),
     };
   });
-  return { endpoints, live, ...(shadow && { shadow }), services: (input.services ?? []).map(serviceKey) };
+  const resolvers = input.dnsResolvers ?? (input.services ?? []).filter(({ port, address }) => port === 53 && !address.includes('/'));
+  const names = buildNameImage(input.resolved.fqdn, input.shadow?.fqdn, resolvers, digest);
+  return { endpoints, live, ...(shadow && { shadow }), services: (input.services ?? []).map(serviceKey), names };
 }

@@ -5,7 +5,8 @@ import { MAX_ENDPOINTS } from './abi/constants.ts';
 import { SERVICE_KEY } from './abi/layouts.ts';
 import { hex } from './abi/text.ts';
 import type { LocalEndpoint } from './local-endpoint.ts';
-import { ADDRESS_MAP_NAMES, buildMapImage, networkNumber, policyShape, serviceKey, type AddressMapName, type MapImage } from './map-image.ts';
+import { ADDRESS_MAP_NAMES, buildMapImage, policyShape, serviceKey, type AddressMapName, type MapImage } from './map-image.ts';
+import { networkNumber } from './network-number.ts';
 import { plan, type Action, type DesiredBank, type ObservedBank, type ObservedState } from './plan.ts';
 
 const digest = (...parts: readonly Uint8Array[]): Uint8Array => {
@@ -39,7 +40,7 @@ function desired(image: MapImage, more: Partial<DesiredBank> = {}): DesiredBank 
 
 const NO_ADDRESSES = Object.fromEntries(ADDRESS_MAP_NAMES.map((name) => [name, ''])) as Record<AddressMapName, string>;
 const EMPTY_BANK: ObservedBank = {
-  contentDigest: '', bundleGeneration: '', policyRevision: 0, identityRevision: 0, programDigest: '',
+  contentDigest: '', bundleGeneration: '', policyRevision: 0, identityRevision: 0, programDigest: '', namesDigest: '',
   addressDigests: NO_ADDRESSES, shadowAddressDigests: NO_ADDRESSES, endpoints: [],
 };
 const FRESH: ObservedState = {
@@ -53,6 +54,7 @@ function applied(before: ObservedState, target: DesiredBank): ObservedState {
     ...target,
     addressDigests: Object.fromEntries(ADDRESS_MAP_NAMES.map((name) => [name, target.image.live.addresses[name].digest])) as Record<AddressMapName, string>,
     shadowAddressDigests: NO_ADDRESSES,
+    namesDigest: target.image.names.digest,
     endpoints: target.image.endpoints,
   };
   return {

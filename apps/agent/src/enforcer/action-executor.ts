@@ -2,6 +2,7 @@ import {
   ADDRESS_MAP_NAMES,
   BANK_STATE,
   CONTROL_AFTER_DNAT,
+  CONTROL_NAMES,
   CONTROL_SHADOW,
   ENDPOINT,
   ENDPOINT_STATE,
@@ -23,6 +24,7 @@ import {
   type PolicySetImage,
 } from '@palisade/dataplane';
 import { rowKey, type MapSet } from './map-set.ts';
+import { writeNames } from './name-tables.ts';
 import type { Pins } from './pins.ts';
 import type { ProgramSet } from './program-set.ts';
 
@@ -152,6 +154,7 @@ function bankState(context: ExecutionContext, generation: bigint): Uint8Array {
     address_digest: digests(desired.image.live),
     shadow_address_digest: digests(desired.image.shadow),
     program_digest: unhex(desired.programDigest),
+    names_digest: unhex(desired.image.names.digest),
   });
 }
 
@@ -256,6 +259,9 @@ export function executeAction(action: Action, context: ExecutionContext): void {
     case 'fill-bank':
       fillBank(context, action.bank, action.rows);
       return;
+    case 'set-names':
+      writeNames(kernel, maps, context.desired.image.names, action.bank);
+      return;
     case 'write-bank-state':
       kernel.update(maps.map('bank_states'), rowKey(action.bank), bankState(context, action.generation));
       return;
@@ -264,8 +270,8 @@ export function executeAction(action: Action, context: ExecutionContext): void {
       return;
     case 'activate': {
       const control = maps.control();
-      const kept = control.flags & ~(CONTROL_SHADOW | CONTROL_AFTER_DNAT);
-      const flags = kept | (action.shadow ? CONTROL_SHADOW : 0) | (context.afterDnat ? CONTROL_AFTER_DNAT : 0);
+      const kept = control.flags & ~(CONTROL_SHADOW | CONTROL_AFTER_DNAT | CONTROL_NAMES);
+      const flags = kept | (action.shadow ? CONTROL_SHADOW : 0) | (context.afterDnat ? CONTROL_AFTER_DNAT : 0) | (context.desired.image.names.selectors.length > 0 ? CONTROL_NAMES : 0);
       maps.writeControl({ ...control, generation: action.generation, flags });
       return;
     }

@@ -32,6 +32,8 @@ export interface DesiredState {
   readonly endpoints: readonly LocalEndpoint[];
   /** Addresses that something on this node translates (ClusterIP, NodePort, …): egress to them is decided on the backend. */
   readonly services?: readonly ServiceAddress[];
+  /** DNS resolvers whose answers policy by name learns from; absent: the services on port 53. */
+  readonly dnsResolvers?: readonly { readonly network: string; readonly address: string }[];
 }
 
 export interface KernelFeatures {

@@ -65,6 +65,7 @@ function readBank(kernel: KernelPort, maps: MapSet, bank: number, endpoints: rea
     programDigest: digestText(state.program_digest) ?? '',
     addressDigests: addressDigests(state.address_digest),
     shadowAddressDigests: addressDigests(state.shadow_address_digest),
+    namesDigest: digestText(state.names_digest) ?? '',
     endpoints,
   };
 }

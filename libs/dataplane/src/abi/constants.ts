@@ -15,7 +15,15 @@ export const ENTRY_RULE = 0x02;
 
 export const CONTROL_BYPASS = 0x01;
 export const CONTROL_SHADOW = 0x02;
+export const CONTROL_NAMES = 0x08;
 export const CONTROL_AFTER_DNAT = 0x04;
+
+export const MAX_NAME_SELECTORS = 64;
+export const ALL_CLASSES = 0xffffffff;
+export const NAME_EXACT = 0;
+export const NAME_ONE_LABEL = 1;
+export const NAME_SOME_LABELS = 2;
+export const NAME_ANY = 3;
 
 export const FLOW_REPLY = 0x01;
 export const FLOW_TRANSLATED = 0x02;

@@ -20,7 +20,7 @@ describe.skipIf(!existsSync(object))('layouts against the BTF of the compiled ob
 
 describe('constants against abi.h', () => {
   const header = readFileSync(`${root}include/abi.h`, 'utf8');
-  const defined = new Map([...header.matchAll(/^#define (\w+) (0x[0-9a-f]+|\d+)\b/gm)].map(([, name, value]) => [name, Number(value)]));
+  const defined = new Map([...header.matchAll(/^#define (\w+) (0x[0-9a-f]+|\d+)\b/gm)].map(([, name, value]) => [name, Number(value)] as const));
   const numbers = Object.entries(constants).filter(([, value]) => typeof value === 'number');
 
   it.each(numbers)('%s has the value of the header', (name, value) => expect(defined.get(name)).toBe(value));

@@ -136,6 +136,12 @@ export const FLOW_EVENT = layout('flow_event', {
   command: ['u8', 16],
 });
 
+export const MAPPED_ADDRESS = layout('mapped_address', { network: ['u32'], address_be: ['u8', 16] });
+export const NAME_KEY = layout('name_key', { hash: ['u64'], kind: ['u32'], reserved: ['u32'] });
+export const NAME_SELECTOR = layout('name_selector', { text: ['u8', 256] });
+export const NAME_CLASS_KEY = layout('name_class_key', { bank: ['u32'], base_class: ['u32'], selectors: ['u64'] });
+export const LEARNED_ADDRESS = layout('learned_address', { selectors: ['u64'], expires_ns: ['u64'] });
+
 export const BANK_STATE = layout('bank_state', {
   generation: ['u64'],
   policy_revision: ['u64'],
@@ -145,7 +151,7 @@ export const BANK_STATE = layout('bank_state', {
   address_digest: ['u8', 128],
   shadow_address_digest: ['u8', 128],
   program_digest: ['u8', 32],
-  resolved_digest: ['u8', 32],
+  names_digest: ['u8', 32],
 });
 
 export const ENDPOINT_STATE = layout('endpoint_state', {
@@ -177,6 +183,11 @@ export const LAYOUTS = [
   ENDPOINT_COUNTERS,
   LOSS_COUNTERS,
   FLOW_EVENT,
+  MAPPED_ADDRESS,
+  NAME_KEY,
+  NAME_SELECTOR,
+  NAME_CLASS_KEY,
+  LEARNED_ADDRESS,
   BANK_STATE,
   ENDPOINT_STATE,
 ] as const;

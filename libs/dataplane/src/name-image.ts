@@ -1,0 +1,98 @@
+/** DNS names in policy, as the kernel learns them: selectors by the hash of their fixed part, and the classes of their combinations. */
+
+import type { FqdnBinding, FqdnSelector } from '@palisade/policy';
+import { parseAddress } from './abi/address.ts';
+import { MAX_NAME_SELECTORS, NAME_ANY, NAME_EXACT, NAME_ONE_LABEL, NAME_SOME_LABELS } from './abi/constants.ts';
+import { MAPPED_ADDRESS, NAME_KEY } from './abi/layouts.ts';
+import { hex, textBytes } from './abi/text.ts';
+import { networkNumber } from './network-number.ts';
+
+export interface NameSelectorImage {
+  /** `name:` or `pattern:` and the value. */
+  readonly text: string;
+  /** `struct name_key`. */
+  readonly key: Uint8Array;
+}
+
+export interface NameClassImage {
+  readonly set: 'live' | 'shadow';
+  readonly baseClass: number;
+  /** Texts of the selectors. */
+  readonly selectors: readonly string[];
+  readonly peerClass: number;
+}
+
+export interface NameImage {
+  /** Hex; empty where no policy names a DNS name. */
+  readonly digest: string;
+  /** Those that the kernel can match, at most `MAX_NAME_SELECTORS`. */
+  readonly selectors: readonly NameSelectorImage[];
+  /** Selectors that only user space could match: their addresses stay denied. */
+  readonly unmatched: readonly string[];
+  readonly classes: readonly NameClassImage[];
+  /** `struct mapped_address`es. */
+  readonly resolvers: readonly Uint8Array[];
+}
+
+const FNV_OFFSET = 0xcbf29ce484222325n;
+const FNV_PRIME = 0x100000001b3n;
+
+/** FNV-1a (64 bit) over the bytes of a lower-case name from its last to its first. */
+export function nameHash(name: string): bigint {
+  let hash = FNV_OFFSET;
+  for (let at = name.length - 1; at >= 0; at -= 1) hash = BigInt.asUintN(64, (hash ^ BigInt(name.charCodeAt(at))) * FNV_PRIME);
+  return hash;
+}
+
+/** How the kernel finds the selector; undefined for patterns with stars elsewhere than in front. */
+export function nameKey({ kind, value }: FqdnSelector): Uint8Array | undefined {
+  const name = value.trim().toLowerCase().replace(/(?<=.)\.$/, '');
+  const key = (fixed: string, as: number): Uint8Array | undefined =>
+    fixed.includes('*') || fixed === '' ? undefined : NAME_KEY.encode({ hash: nameHash(fixed), kind: as });
+  if (kind === 'name') return key(name, NAME_EXACT);
+  if (/^\*+$/.test(name)) return NAME_KEY.encode({ hash: 0n, kind: NAME_ANY });
+  const deep = /^\*{2,}\.(.*)$/.exec(name);
+  if (deep) return key(deep[1] ?? '', NAME_SOME_LABELS);
+  const single = /^\*\.(.*)$/.exec(name);
+  return single ? key(single[1] ?? '', NAME_ONE_LABEL) : key(name, NAME_EXACT);
+}
+
+export function mappedAddress(network: string, text: string): Uint8Array {
+  const { bytes, family } = parseAddress(text);
+  const address = new Uint8Array(16);
+  if (family === 4) address.set([0xff, 0xff], 10);
+  address.set(bytes, family === 4 ? 12 : 0);
+  return MAPPED_ADDRESS.encode({ network: networkNumber(network), address_be: address });
+}
+
+const EMPTY: NameImage = { digest: '', selectors: [], unmatched: [], classes: [], resolvers: [] };
+
+export function buildNameImage(
+  live: FqdnBinding,
+  shadow: FqdnBinding | undefined,
+  resolvers: readonly { readonly network: string; readonly address: string }[],
+  digest: (...parts: readonly Uint8Array[]) => Uint8Array,
+): NameImage {
+  const selectors = new Map<string, NameSelectorImage>();
+  const unmatched = new Set<string>();
+  const text = ({ kind, value }: FqdnSelector): string => `${kind}:${value}`;
+  for (const selector of [...live.selectors, ...(shadow?.selectors ?? [])]) {
+    const key = nameKey(selector);
+    if (key === undefined || (selectors.size >= MAX_NAME_SELECTORS && !selectors.has(text(selector)))) unmatched.add(text(selector));
+    else selectors.set(text(selector), { text: text(selector), key });
+  }
+  if (selectors.size === 0) return { ...EMPTY, unmatched: [...unmatched] };
+  const classesOf = (set: 'live' | 'shadow', binding: FqdnBinding | undefined): NameClassImage[] =>
+    (binding?.classes ?? [])
+      .map(({ baseClass, selectors: indexes, peerClass }) => ({
+        set, baseClass, peerClass, selectors: indexes.map((index) => binding?.selectors[index]).flatMap((one) => (one ? [text(one)] : [])),
+      }))
+      .filter((one) => one.selectors.every((name) => selectors.has(name)));
+  const classes = [...classesOf('live', live), ...classesOf('shadow', shadow)];
+  const resolverKeys = resolvers.map(({ network, address }) => mappedAddress(network, address));
+  const described = JSON.stringify([[...selectors.keys()], classes, resolverKeys.map(hex)]);
+  return {
+    digest: hex(digest(textBytes(described, described.length * 3))),
+    selectors: [...selectors.values()], unmatched: [...unmatched], classes, resolvers: resolverKeys,
+  };
+}
