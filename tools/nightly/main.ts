@@ -9,6 +9,6 @@ import { join } from 'node:path';
 
 const [runs = '300', seed = String(Math.floor(Date.now() / 86_400_000))] = process.argv.slice(2);
 process.stdout.write(`nightly: ${runs} runs per property, seed ${seed}\n`);
-process.exitCode = await run(process.execPath, [join(checkout, 'node_modules/vitest/vitest.mjs'), 'run', '--project', 'unit', 'libs/policy/src/resolve', 'libs/policy/src/diff'], {
+process.exitCode = await run(process.execPath, [join(checkout, 'node_modules/vitest/vitest.mjs'), 'run', '--project', 'unit', 'libs/policy/src/resolve', 'libs/policy/src/diff', 'tools/conformance/generated'], {
   env: { ...process.env, PALISADE_RESOLVE_RUNS: runs, PALISADE_SEED: seed },
 });
