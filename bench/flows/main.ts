@@ -29,12 +29,12 @@ try {
   const gateway = await server.database('bench_gateway');
   const ceiling = await server.database('bench_ceiling');
   const plan = { rounds: quick ? 5 : 15, agents: 20, batchesPerAgent: quick ? 1 : 4, rowsPerBatch: 1000 };
-  await measureIngest(server, gateway, ceiling, { ...plan, rounds: 1 });
+  await measureIngest(server, gateway, ceiling, { ...plan, rounds: 2 });
   const before = rssMb();
   const ingest = await measureIngest(server, gateway, ceiling, plan);
   const rssGrowth = Math.max(0, rssMb() - before);
   const rows = Number(await fillDay(gateway, quick ? 1_000_000 : 10_000_000));
-  const queries = await measureQueries(gateway, rows, quick ? 20 : 40);
+  const queries = await measureQueries(gateway, rows, quick ? 8 : 40);
   const figures = {
     copy_ratio: median(ingest.ratios), flows_per_core_s: ingest.flowsPerCpuSecond, wire_bytes_per_flow: ingest.wireBytesPerFlow,
     drops_1h_p95_ms: queries.drops_1h_p95_ms, map_24h_p95_ms: queries.map_24h_p95_ms, list_p95_ms: queries.list_p95_ms, rss_growth_mb: rssGrowth,

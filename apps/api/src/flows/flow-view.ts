@@ -70,7 +70,7 @@ export const flowCoverageView = z.object({
 
 export const flowPageView = z.object({
   items: z.array(flowView),
-  next: z.string().optional().describe('Cursor of the following page; absent on the last one'),
+  next: z.string().optional().describe('Cursor of the following page; absent on the last one. A page may be short, or empty, and go on'),
   coverage: flowCoverageView,
 }).meta({ id: 'FlowPage' });
 

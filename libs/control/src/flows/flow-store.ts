@@ -61,7 +61,7 @@ export interface FlowQuery {
 
 export interface FlowPage {
   readonly flows: readonly StoredFlow[];
-  /** Absent on the last page. */
+  /** Absent on the last page. A page may hold fewer flows than asked for, or none, and go on: seldom flows in a long window take several pages. */
   readonly next?: FlowPosition;
   readonly coverage: FlowCoverage;
 }

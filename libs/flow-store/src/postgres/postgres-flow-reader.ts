@@ -20,13 +20,13 @@ export class PostgresFlowReader implements FlowReader {
 
   list(context: TenantContext, query: FlowQuery): Promise<FlowPage> {
     return inReadTransaction(this.#pool, context, async (client) => {
-      const rows = await listRows(client, context, query);
+      const { rows, reachedUs } = await listSlices(client, context, query);
       const page = rows.slice(0, query.limit);
       const flows = await nameFlows(client, page);
       const coverage = await readCoverage(client, context, query);
       const last = page.at(-1);
-      if (rows.length <= query.limit || last === undefined) return { flows, coverage };
-      return { flows, coverage, next: { lastSeenUs: Number(last.last_seen_us), batch: last.batch_id, row: last.row } };
+      if (rows.length > query.limit && last !== undefined) return { flows, coverage, next: { lastSeenUs: Number(last.last_seen_us), batch: last.batch_id, row: last.row } };
+      return reachedUs === undefined ? { flows, coverage } : { flows, coverage, next: positionAt(reachedUs, query.order) };
     });
   }
 
@@ -71,7 +71,43 @@ function keyset(after: FlowPosition | undefined, order: FlowQuery['order'], para
   return [`f.last_seen ${sign}= ${time}`, `(f.last_seen, f.batch_id, f."row") ${sign} ${position}`];
 }
 
-async function listRows(client: PoolClient, context: TenantContext, query: FlowQuery): Promise<FlowRow[]> {
+interface Slices {
+  readonly rows: FlowRow[];
+  /** How far was looked when time ran out; undefined when all of the window was. */
+  readonly reachedUs?: number;
+}
+
+const FIRST_SLICE_US = 600_000_000;
+const SLICE_GROWTH = 4;
+/** After this, a page is given as it is: seldom flows are found over several pages rather than in one long query. */
+const PAGE_BUDGET_MS = 150;
+
+/** The place between two instants: everything on the near side of `us` is told. */
+function positionAt(us: number, order: FlowQuery['order']): FlowPosition {
+  return order === 'newest' ? { lastSeenUs: us, batch: '0', row: 0 } : { lastSeenUs: us - 1, batch: '9223372036854775807', row: 32_767 };
+}
+
+/** Looks through the window in growing slices from its near end until the page is full, the window ends, or time runs out. */
+async function listSlices(client: PoolClient, context: TenantContext, query: FlowQuery): Promise<Slices> {
+  const startedAt = performance.now();
+  const rows: FlowRow[] = [];
+  const newest = query.order === 'newest';
+  // Flows of the instant where the page before ended are still to come.
+  let nearUs = query.after === undefined ? (newest ? query.untilUs : query.sinceUs) : newest ? Math.min(query.untilUs, query.after.lastSeenUs + 1) : Math.max(query.sinceUs, query.after.lastSeenUs);
+  // The part of the window that has not happened yet is free.
+  const aheadUs = newest ? Math.max(0, nearUs - Date.now() * 1000) : 0;
+  for (let width = FIRST_SLICE_US + aheadUs; ; width *= SLICE_GROWTH) {
+    const farUs = newest ? Math.max(query.sinceUs, nearUs - width) : Math.min(query.untilUs, nearUs + width);
+    const slice = { sinceUs: Math.min(nearUs, farUs), untilUs: Math.max(nearUs, farUs) };
+    rows.push(...(await listRows(client, context, { ...query, ...slice }, query.limit + 1 - rows.length)));
+    if (rows.length > query.limit || farUs === (newest ? query.sinceUs : query.untilUs)) return { rows };
+    nearUs = farUs;
+    // The next slice would take about four times as long as all before it.
+    if (width > FIRST_SLICE_US + aheadUs && (performance.now() - startedAt) * SLICE_GROWTH > PAGE_BUDGET_MS) return { rows, reachedUs: farUs };
+  }
+}
+
+async function listRows(client: PoolClient, context: TenantContext, query: FlowQuery, limit: number): Promise<FlowRow[]> {
   const parameters = new Parameters();
   const conditions = [
     `f.last_seen >= ${parameters.add(timestampText(query.sinceUs))}::timestamptz`,
@@ -82,7 +118,7 @@ async function listRows(client: PoolClient, context: TenantContext, query: FlowQ
   ];
   const way = query.order === 'newest' ? 'DESC' : 'ASC';
   const sql = `SELECT ${FLOW_ROW_COLUMNS} FROM palisade.flow f WHERE ${conditions.join(' AND ')}
-    ORDER BY f.last_seen ${way}, f.batch_id ${way}, f."row" ${way} LIMIT ${parameters.add(query.limit + 1)}`;
+    ORDER BY f.last_seen ${way}, f.batch_id ${way}, f."row" ${way} LIMIT ${parameters.add(limit)}`;
   return (await client.query<FlowRow>(sql, parameters.values)).rows;
 }
 

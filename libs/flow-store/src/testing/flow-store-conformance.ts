@@ -91,36 +91,47 @@ export function describeFlowStore(name: string, open: () => Promise<FlowStoreUnd
     const query = (over: Partial<FlowQuery> = {}): FlowQuery => ({
       selection: EVERY_FLOW, sinceUs: startUs - 3600 * SECOND_US, untilUs: startUs + 3600 * SECOND_US, order: 'oldest', limit: 1000, ...over,
     });
+    /** All pages: a page may end before its limit. */
+    const all = async (who: TenantContext, asked: FlowQuery): Promise<StoredFlow[]> => {
+      const flows: StoredFlow[] = [];
+      let after: FlowQuery['after'];
+      do {
+        const page = await store.reader.list(who, { ...asked, ...(after === undefined ? {} : { after }) });
+        flows.push(...page.flows);
+        after = page.next;
+      } while (after !== undefined);
+      return flows;
+    };
     const scoped = (scope: Partial<Scope>): TenantContext => ({ ...context, actor: { ...context.actor, scope: { ...WHOLE_TENANT, ...scope } } });
 
     it('gives back what was stored, field by field', async () => {
       const flows = mixedFlows(startUs);
       expect(await store.sink.append([sent(sender, bootId, 1, flows)])).toEqual([{ kind: 'stored', rows: flows.length }]);
-      const page = await store.reader.list(context, query());
-      expect(page.flows.map(content)).toEqual(flows);
-      expect(page.flows.every((flow) => flow.clusterId === sender.clusterId)).toBe(true);
-      expect(new Set(page.flows.map((flow) => flow.id)).size).toBe(flows.length);
-      expect(page.coverage).toEqual({ complete: true, lost: 0, sampled: 0, losses: {} });
+      const found = await all(context, query());
+      expect(found.map(content)).toEqual(flows);
+      expect(found.every((flow) => flow.clusterId === sender.clusterId)).toBe(true);
+      expect(new Set(found.map((flow) => flow.id)).size).toBe(flows.length);
+      expect((await store.reader.list(context, query())).coverage).toEqual({ complete: true, lost: 0, sampled: 0, losses: {} });
     });
 
     it('stores a replayed batch once', async () => {
       const batch = sent(sender, bootId, 1, mixedFlows(startUs));
       await store.sink.append([batch]);
       expect(await store.sink.append([batch])).toEqual([{ kind: 'duplicate' }]);
-      expect((await store.reader.list(context, query())).flows).toHaveLength(9);
+      expect((await all(context, query()))).toHaveLength(9);
     });
 
     it('stores a batch once that comes twice in one commit', async () => {
       const batch = sent(sender, bootId, 1, [sampleFlow(startUs)]);
       expect((await store.sink.append([batch, batch])).map(({ kind }) => kind)).toEqual(['stored', 'duplicate']);
-      expect((await store.reader.list(context, query())).flows).toHaveLength(1);
+      expect((await all(context, query()))).toHaveLength(1);
     });
 
     it('stores a batch once that comes through two commits at the same time', async () => {
       const batch = sent(sender, bootId, 1, mixedFlows(startUs));
       const outcomes = await Promise.all([store.sink.append([batch]), store.sink.append([batch]), store.sink.append([batch])]);
       expect(outcomes.flat().map(({ kind }) => kind).toSorted()).toEqual(['duplicate', 'duplicate', 'stored']);
-      expect((await store.reader.list(context, query())).flows).toHaveLength(9);
+      expect((await all(context, query()))).toHaveLength(9);
     });
 
     it('takes equal sequence numbers of different nodes, boots and tenants', async () => {
@@ -130,24 +141,23 @@ export function describeFlowStore(name: string, open: () => Promise<FlowStoreUnd
         sent(sender, bootId, 1, flows), sent({ ...sender, nodeId: randomUUID() }, bootId, 1, flows), sent(sender, randomUUID(), 1, flows), sent(other, bootId, 1, flows),
       ]);
       expect(outcomes.map(({ kind }) => kind)).toEqual(['stored', 'stored', 'stored', 'stored']);
-      expect((await store.reader.list(context, query())).flows).toHaveLength(3);
+      expect((await all(context, query()))).toHaveLength(3);
     });
 
     it('never shows a flow to another tenant', async () => {
       await store.sink.append([sent(sender, bootId, 1, mixedFlows(startUs))]);
       const stranger = systemContext(parseTenantId(randomUUID()), 'test');
-      const page = await store.reader.list(stranger, query({ clusterId: sender.clusterId }));
-      expect(page.flows).toEqual([]);
+      expect(await all(stranger, query({ clusterId: sender.clusterId }))).toEqual([]);
     });
 
     it('shows a team only flows with an end in its namespaces, and only of its clusters', async () => {
       await store.sink.append([sent(sender, bootId, 1, mixedFlows(startUs))]);
-      const data = (await store.reader.list(scoped({ namespaces: ['data'] }), query())).flows;
+      const data = await all(scoped({ namespaces: ['data'] }), query());
       expect(data.length).toBeGreaterThan(0);
       expect(data.every((flow) => flow.source.namespace === 'data' || flow.destination.namespace === 'data')).toBe(true);
-      expect((await store.reader.list(scoped({ namespaces: [] }), query())).flows).toEqual([]);
-      expect((await store.reader.list(scoped({ clusters: [randomUUID()] }), query())).flows).toEqual([]);
-      expect((await store.reader.list(scoped({ clusters: [sender.clusterId] }), query())).flows).toHaveLength(9);
+      expect((await all(scoped({ namespaces: [] }), query()))).toEqual([]);
+      expect((await all(scoped({ clusters: [randomUUID()] }), query()))).toEqual([]);
+      expect((await all(scoped({ clusters: [sender.clusterId] }), query()))).toHaveLength(9);
     });
 
     it('pages through flows with equal times without a gap or a repeat, in both orders', async () => {
@@ -166,17 +176,25 @@ export function describeFlowStore(name: string, open: () => Promise<FlowStoreUnd
       }
     });
 
+    it('finds seldom flows far back in a long window, over as many pages as it takes', async () => {
+      const old = sampleFlow(startUs - 20 * 3600 * SECOND_US, { bytes: 4711 });
+      await store.sink.append([sent(sender, bootId, 1, [old, sampleFlow(startUs)])]);
+      const window = { sinceUs: startUs - 23 * 3600 * SECOND_US, untilUs: startUs - SECOND_US };
+      for (const order of ['newest', 'oldest'] as const) expect(await all(context, query({ ...window, order, limit: 1 }))).toMatchObject([{ bytes: 4711 }]);
+    });
+
     it('limits to the window: since is inside, until is not', async () => {
       await store.sink.append([sent(sender, bootId, 1, mixedFlows(startUs))]);
-      const page = await store.reader.list(context, query({ sinceUs: startUs + SECOND_US, untilUs: startUs + 3 * SECOND_US }));
-      expect(page.flows.map((flow) => flow.lastSeenUs)).toEqual([startUs + SECOND_US, startUs + 2 * SECOND_US]);
+      const found = await all(context, query({ sinceUs: startUs + SECOND_US, untilUs: startUs + 3 * SECOND_US }));
+      expect(found.map((flow) => flow.lastSeenUs)).toEqual([startUs + SECOND_US, startUs + 2 * SECOND_US]);
     });
 
     it.each(Object.entries(SELECTIONS))('selects %s exactly as the engine does', async (_, selection) => {
       const flows = mixedFlows(startUs);
       await store.sink.append([sent(sender, bootId, 1, flows)]);
-      const page = await store.reader.list(context, query({ selection }));
-      expect(page.flows.map(content)).toEqual(flows.filter((flow) => matchesFlow(selection, flow)));
+      const expected = flows.filter((flow) => matchesFlow(selection, flow));
+      expect((await all(context, query({ selection }))).map(content)).toEqual(expected);
+      expect((await all(context, query({ selection, order: 'newest', limit: 2 }))).map(content)).toEqual(expected.toReversed());
     });
 
     it('says what was lost and sampled in the window that was asked about', async () => {
@@ -220,8 +238,8 @@ export function describeFlowStore(name: string, open: () => Promise<FlowStoreUnd
     it('keeps apart what only looks alike', async () => {
       const twin = { ...BACKEND, labels: ['k8s:app=backend', 'k8s:version=2'] };
       await store.sink.append([sent(sender, bootId, 1, [sampleFlow(startUs), sampleFlow(startUs + 1, { destination: twin })])]);
-      const page = await store.reader.list(context, query());
-      expect(page.flows.map((flow) => flow.destination.labels)).toEqual([BACKEND.labels, twin.labels]);
+      const found = await all(context, query());
+      expect(found.map((flow) => flow.destination.labels)).toEqual([BACKEND.labels, twin.labels]);
     });
 
     /** Long enough ago for every minute to be over. */
