@@ -69,7 +69,7 @@ describe('fault 6: the authorities are replaced under traffic', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const stop = reloadTls(server, dir, tlsOptions, () => undefined, 20);
     const open = (node: Issued) => connect(`https://127.0.0.1:${(server.address() as AddressInfo).port}`, { ca: gatewayCa.pem, cert: node.pem, key: pem(node.key) });
-    const nameOf = (session: ClientHttp2Session): string => (session.socket as TLSSocket).getPeerCertificate().subject.CN;
+    const nameOf = (session: ClientHttp2Session): string => String((session.socket as TLSSocket).getPeerCertificate().subject.CN);
     const before = open(oldNode);
     expect(await ask(before)).toBe('true');
     const sessions = [before];
