@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkout, must } from './command.ts';
 import { kernelSupport } from './kernel-support.ts';
-import { ensureSystemPackages } from './system-packages.ts';
+import { KERNEL_NEEDS, ensureSystemPackages } from './system-packages.ts';
 
 /** What a build brought. */
 export interface Built {
@@ -19,7 +19,7 @@ export interface Built {
  */
 export async function build(): Promise<Built> {
   await must('The TypeScript build', process.execPath, [join(checkout, 'node_modules/typescript7/bin/tsc'), '-b', '.']);
-  const packages = await ensureSystemPackages();
+  const packages = await ensureSystemPackages(KERNEL_NEEDS, 'the kernel parts');
   if (!packages) return { kernel: { usable: false, reason: 'the packages named above are missing' } };
   const quiet: SpawnOptions = { stdio: ['ignore', 2, 2] };
   await must('The build of the eBPF programs', 'make', ['--silent', '-C', 'bpf'], quiet);

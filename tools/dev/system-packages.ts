@@ -4,8 +4,15 @@ import { delimiter, join } from 'node:path';
 import { must } from './command.ts';
 import { say } from './say.ts';
 
-/** What has to be there → the Debian package that has it. */
-const needs: readonly { readonly program?: string; readonly file?: string; readonly package: string }[] = [
+/** What has to be there, and the Debian package that has it. */
+interface Need {
+  readonly program?: string;
+  readonly file?: string;
+  readonly package: string;
+}
+
+/** For building eBPF programs and for the networks of demo and tests. */
+export const KERNEL_NEEDS: readonly Need[] = [
   { program: 'clang', package: 'clang' },
   { program: 'llvm-strip', package: 'llvm' },
   { file: '/usr/include/bpf/bpf_helpers.h', package: 'libbpf-dev' },
@@ -15,35 +22,39 @@ const needs: readonly { readonly program?: string; readonly file?: string; reado
   { program: 'nft', package: 'nftables' },
   { program: 'ip', package: 'iproute2' },
   { program: 'nsenter', package: 'util-linux' },
+  { program: 'sysctl', package: 'procps' },
 ];
+
+/** For the tests of the job queue on its production backend. */
+export const REDIS_NEEDS: readonly Need[] = [{ program: 'redis-server', package: 'redis-server' }];
 
 function onPath(program: string): boolean {
   return (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, program)));
 }
 
-/** The packages that are missing for building eBPF programs and for the demo's network. */
-function missingPackages(): readonly string[] {
+function missingPackages(needs: readonly Need[]): readonly string[] {
   return needs
     .filter(({ program, file }) => (program !== undefined ? !onPath(program) : !existsSync(file ?? '')))
     .map((need) => need.package);
 }
 
 /**
- * Installs what the kernel part needs, where we may; otherwise says which one
- * command does it.
+ * Installs what a part needs, where we may; otherwise says which one command
+ * does it.
  *
+ * @param part completes "for …".
  * @returns whether everything is there now.
  */
-export async function ensureSystemPackages(): Promise<boolean> {
-  const missing = missingPackages();
+export async function ensureSystemPackages(needs: readonly Need[], part: string): Promise<boolean> {
+  const missing = missingPackages(needs);
   if (missing.length === 0) return true;
   const install = ['install', '-y', '--no-install-recommends', ...missing];
   if (!onPath('apt-get')) {
-    say(`to build and run the kernel part, install what these Debian packages hold: ${missing.join(' ')}`);
+    say(`for ${part}, install what these Debian packages hold: ${missing.join(' ')}`);
     return false;
   }
   if (process.getuid?.() !== 0) {
-    say(`for the kernel part, run once: sudo apt-get update && sudo apt-get ${install.join(' ')}`);
+    say(`for ${part}, run once: sudo apt-get update && sudo apt-get ${install.join(' ')}`);
     return false;
   }
   say(`installing ${missing.join(' ')} (apt-get)`);
@@ -52,7 +63,7 @@ export async function ensureSystemPackages(): Promise<boolean> {
     await must('apt-get update', 'apt-get', ['-q', 'update'], quiet);
     await must('apt-get install', 'apt-get', ['-q', ...install], quiet);
   } catch (error) {
-    say(`${(error as Error).message} Without them the kernel part is left out.`);
+    say(`${(error as Error).message} Without them ${part} are left out.`);
   }
-  return missingPackages().length === 0;
+  return missingPackages(needs).length === 0;
 }

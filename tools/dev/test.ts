@@ -4,6 +4,7 @@ import { build } from './build.ts';
 import { checkout, run, runFile } from './command.ts';
 import { skippedKernelSentence } from './kernel-support.ts';
 import { say } from './say.ts';
+import { REDIS_NEEDS, ensureSystemPackages } from './system-packages.ts';
 
 /** The cases that other projects' expectations were taken from. They are no part of this checkout. */
 const sharedCases = process.env['PALISADE_CONFORMANCE_DIR'] ?? resolve(checkout, '../shared/conformance/open');
@@ -24,6 +25,7 @@ interface Totals {
  */
 export async function test(words: readonly string[]): Promise<number> {
   const { kernel } = await build();
+  const redis = await ensureSystemPackages(REDIS_NEEDS, 'the tests on Redis');
   const report = join(checkout, '.state/test-report.json');
   mkdirSync(join(checkout, '.state'), { recursive: true });
   rmSync(report, { force: true });
@@ -37,10 +39,11 @@ export async function test(words: readonly string[]): Promise<number> {
       `--outputFile.json=${report}`,
       ...words,
     ],
-    { env: { ...process.env, PALISADE_TEST_KERNEL: kernel.usable ? '1' : '0' } },
+    { env: { ...process.env, PALISADE_TEST_KERNEL: kernel.usable ? '1' : '0', PALISADE_TEST_REDIS: redis ? '1' : '0' } },
   );
   const casesPass = words.length > 0 || (await sharedCasesPass());
   if (!kernel.usable) say(skippedKernelSentence(kernel.reason));
+  if (!redis) say('The tests on Redis are skipped: there is no redis-server. The same tests ran on PostgreSQL.');
   if (!existsSync(report)) {
     say('vitest ended without a report.');
     return code === 0 ? 1 : code;

@@ -9,13 +9,18 @@ import type { TenantJob } from './fair-turns.ts';
 import { openPostgresQueue, openRedisQueue, type JobQueue, type JobQueueOptions } from './job-queue.ts';
 import { RolloutDispatcher } from './rollout-dispatcher.ts';
 
+/** `./dev test` says when this machine has no redis-server; then its half is left out. */
+const hasRedis = process.env['PALISADE_TEST_REDIS'] !== '0';
+const backends = hasRedis ? (['postgres', 'redis'] as const) : (['postgres'] as const);
+
 let database: TestDatabase;
 let redis: RedisServer;
 beforeAll(async () => {
-  [database, redis] = await Promise.all([createTestDatabase(), RedisServer.start()]);
+  database = await createTestDatabase();
+  if (hasRedis) redis = await RedisServer.start();
 });
 afterAll(async () => {
-  await redis.kill();
+  if (hasRedis) await redis.kill();
   await database.drop();
 });
 
@@ -51,7 +56,7 @@ async function dispatcher(backend: keyof typeof open, todo: Map<string, string>,
   return made;
 }
 
-describe.each(['postgres', 'redis'] as const)('the job queue on %s', (backend) => {
+describe.each(backends)('the job queue on %s', (backend) => {
   it('hands every job to a processor once and says when it has settled', async () => {
     const seen: string[] = [];
     const { queue: jobs, settled } = await queue(backend, async ({ id }) => void seen.push(id));
@@ -97,7 +102,7 @@ describe.each(['postgres', 'redis'] as const)('the job queue on %s', (backend) =
   });
 });
 
-describe('fault 15: Redis', () => {
+describe.skipIf(!hasRedis)('fault 15: Redis', () => {
   it('loses everything to FLUSHALL and a crash of some seconds, and all work is done all the same', async () => {
     const tenant = randomUUID();
     const todo = new Map<string, string>(Array.from({ length: 200 }, () => [randomUUID(), tenant]));
