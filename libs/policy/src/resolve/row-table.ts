@@ -137,8 +137,12 @@ export class RowTable {
   }
 
   private written(order: readonly PeerClass[]): PolicyEntry[] {
-    const entries: PolicyEntry[] = [...(this.any.made?.entries ?? [])];
-    for (const peerClass of order) for (const entry of this.rowEntries(peerClass)) entries.push(entry);
+    let count = this.any.templates.length;
+    for (const [templates, uses] of this.templateUses) count += templates.length * uses;
+    const entries = new Array<PolicyEntry>(count);
+    let at = 0;
+    for (const entry of this.any.made?.entries ?? []) entries[at++] = entry;
+    for (const peerClass of order) for (const entry of this.rowEntries(peerClass)) entries[at++] = entry;
     return entries;
   }
 
