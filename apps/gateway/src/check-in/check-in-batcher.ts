@@ -22,6 +22,7 @@ export class CheckInBatcher {
   readonly #queues = new Map<string, Waiting[]>();
   #waiting = 0;
   #active = 0;
+  #pauses = 0;
 
   constructor(desk: AgentDesk, limit: number) {
     this.#desk = desk;
@@ -30,6 +31,16 @@ export class CheckInBatcher {
 
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** Holds batches back while something more urgent is sent; what arrives waits. Pauses nest. */
+  pause(): void {
+    this.#pauses += 1;
+  }
+
+  resume(): void {
+    this.#pauses -= 1;
+    this.#pump();
   }
 
   /** @throws DomainError `service.unavailable` when too many wait already */
@@ -48,7 +59,7 @@ export class CheckInBatcher {
   }
 
   #pump(): void {
-    while (this.#active < CONCURRENT) {
+    while (this.#active < CONCURRENT && this.#pauses === 0) {
       const next = this.#queues.entries().next();
       if (next.done === true) return;
       const [tenantId, queue] = next.value;

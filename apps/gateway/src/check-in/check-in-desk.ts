@@ -95,6 +95,16 @@ export class CheckInDesk {
 
   async #review(tenantId: string, clusterId: string): Promise<void> {
     const waiting = this.#held.nodes(clusterId);
+    // Nodes that were answered come back at once; those that wait for the same news go first.
+    this.#batcher.pause();
+    try {
+      await this.#answerChanged(tenantId, clusterId, waiting);
+    } finally {
+      this.#batcher.resume();
+    }
+  }
+
+  async #answerChanged(tenantId: string, clusterId: string, waiting: readonly Held[]): Promise<void> {
     for (let from = 0; from < waiting.length; from += ORDERS_CHUNK) {
       const chunk = waiting.slice(from, from + ORDERS_CHUNK);
       const orders = await this.#desk.orders(tenantId, chunk.map((held) => held.nodeId));
