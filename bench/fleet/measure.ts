@@ -7,6 +7,7 @@ import { ApiClient, type RolloutView } from '../../fleet/src/api-client.ts';
 import { Fleet } from '../../fleet/src/fleet.ts';
 import type { ControlPlane } from '../../tools/stack/control-plane.ts';
 import { percentile } from './percentile.ts';
+import { processorSeconds } from './processor-time.ts';
 import { residentBytes } from './resident-memory.ts';
 
 export interface FleetFigures {
@@ -14,6 +15,8 @@ export interface FleetFigures {
   readonly enroll_s: number;
   readonly connect_s: number;
   readonly offer_p99_s: number;
+  /** Processor time of the gateway for the whole rollout: push, downloads, reports. */
+  readonly rollout_gateway_cpu_s: number;
   readonly kb_per_agent: number;
   readonly bare_kb_per_agent: number;
   readonly gateway_rss_mb: number;
@@ -48,7 +51,9 @@ export async function measureFleet(plane: ControlPlane, keysDir: string, count: 
     const heldBytes = residentBytes(plane.processes.gateway.pid!);
     tell(`all connected and held after ${connectS.toFixed(1)} s; gateway at ${mb(heldBytes)} MB, ${kb(heldBytes - idleBytes, count)} KB an agent`);
 
+    const cpuBefore = processorSeconds(plane.processes.gateway.pid!);
     const offerS = await measureOffer(api, cluster.id, offers, count, tell);
+    const rolloutCpuS = processorSeconds(plane.processes.gateway.pid!) - cpuBefore;
     const recovery = await measureRecovery(plane, fleet, checkIns, refusals, tell);
     const haltedAtWave = await measureHalt(api, cluster.id, fleet, tell);
     const rss = residentBytes(plane.processes.gateway.pid!);
@@ -59,6 +64,7 @@ export async function measureFleet(plane: ControlPlane, keysDir: string, count: 
       enroll_s: enrollS,
       connect_s: connectS,
       offer_p99_s: offerS,
+      rollout_gateway_cpu_s: rolloutCpuS,
       kb_per_agent: kb(heldBytes - idleBytes, count) - bareKb,
       bare_kb_per_agent: bareKb,
       gateway_rss_mb: mb(Math.max(rss, heldBytes)),
