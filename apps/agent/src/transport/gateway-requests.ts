@@ -24,7 +24,7 @@ export class GatewayRefused extends Error {
 
 /** No answer came. */
 export class GatewayUnreachable extends Error {
-  /** Something at the other end spoke (connection refused, a TLS alert): packets do travel both ways. */
+  /** Something at the other end spoke (connection refused, reset, a TLS alert): packets do travel both ways. */
   readonly pathWorks: boolean;
   /** The server's certificate does not chain to a gateway CA that the root names. */
   readonly untrusted: boolean;

@@ -15,6 +15,8 @@ export interface SessionOptions {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 15_000;
+/** So that a ping has had its whole time before the next one. */
+const PING_MARGIN_MS = 50;
 const PATH_WORKS = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ERR_HTTP2_GOAWAY_SESSION', 'ERR_TLS_CERT_ALTNAME_INVALID']);
 
 /** One HTTP/2 connection to the gateway (RFC 9113). Ends once and for all; a new one is made by connecting again. */
@@ -22,13 +24,17 @@ export class GatewaySession implements GatewayRequests {
   readonly #session: ClientHttp2Session;
   readonly #keepAlive: NodeJS.Timeout;
   readonly #closed: Promise<void>;
+  #unanswered: NodeJS.Timeout | undefined;
 
   private constructor(session: ClientHttp2Session, keepAliveMs: number) {
     this.#session = session;
     this.#closed = new Promise((resolve) => session.once('close', () => resolve()));
-    this.#keepAlive = setInterval(() => this.#ping(keepAliveMs), keepAliveMs);
+    this.#keepAlive = setInterval(() => this.#ping(keepAliveMs), keepAliveMs + PING_MARGIN_MS);
     this.#keepAlive.unref();
-    session.once('close', () => clearInterval(this.#keepAlive));
+    session.once('close', () => {
+      clearInterval(this.#keepAlive);
+      clearTimeout(this.#unanswered);
+    });
     session.on('error', () => session.destroy());
     session.once('goaway', () => session.close());
   }
@@ -43,18 +49,23 @@ export class GatewaySession implements GatewayRequests {
         minVersion: 'TLSv1.3',
         settings: { enablePush: false },
       });
-      const fail = (error: GatewayUnreachable) => {
+      const settled = () => {
         clearTimeout(timer);
+        signal?.removeEventListener('abort', stopped);
+      };
+      const fail = (error: GatewayUnreachable) => {
+        settled();
         session.destroy();
         reject(error);
       };
+      const stopped = () => fail(new GatewayUnreachable('the agent is stopping', { pathWorks: false }));
       const timer = setTimeout(() => fail(new GatewayUnreachable(`no connection to ${options.gateway} within ${timeoutMs} ms`, { pathWorks: false })), timeoutMs);
-      signal?.addEventListener('abort', () => fail(new GatewayUnreachable('the agent is stopping', { pathWorks: true })), { once: true });
+      signal?.addEventListener('abort', stopped, { once: true });
       session.once('error', (error) => fail(unreachable(error)));
       // The settings frame, not the TLS handshake, shows that the server took the connection: with TLS 1.3 a refusal of
       // the client's certificate arrives after the client believes it is connected.
       session.once('remoteSettings', () => {
-        clearTimeout(timer);
+        settled();
         session.removeAllListeners('error');
         resolve(new GatewaySession(session, options.keepAliveMs ?? KEEP_ALIVE_MS));
       });
@@ -78,7 +89,7 @@ export class GatewaySession implements GatewayRequests {
   request(request: GatewayRequest): Promise<GatewayAnswer> {
     return new Promise((resolve, reject) => {
       if (!this.open) {
-        reject(new GatewayUnreachable('the connection has ended', { pathWorks: true }));
+        reject(new GatewayUnreachable('the connection has ended', { pathWorks: false }));
         return;
       }
       let stream: ClientHttp2Stream;
@@ -98,10 +109,10 @@ export class GatewaySession implements GatewayRequests {
 
   #ping(keepAliveMs: number): void {
     if (!this.open) return;
-    const timer = setTimeout(() => this.#session.destroy(), keepAliveMs);
-    timer.unref();
-    this.#session.once('close', () => clearTimeout(timer));
-    this.#session.ping(() => clearTimeout(timer));
+    clearTimeout(this.#unanswered);
+    this.#unanswered = setTimeout(() => this.#session.destroy(), keepAliveMs);
+    this.#unanswered.unref();
+    this.#session.ping(() => clearTimeout(this.#unanswered));
   }
 }
 
@@ -127,7 +138,7 @@ class Exchange {
   start(): void {
     const { body, path, timeoutMs, signal } = this.#request;
     this.#timer = setTimeout(() => this.#fail(new GatewayUnreachable(`no complete answer to ${path} within ${timeoutMs} ms`, { pathWorks: this.#headers !== undefined })), timeoutMs);
-    const abort = () => this.#fail(new GatewayUnreachable('the request was given up', { pathWorks: true }));
+    const abort = () => this.#fail(new GatewayUnreachable('the request was given up', { pathWorks: false }));
     if (signal?.aborted === true) return abort();
     signal?.addEventListener('abort', abort, { once: true });
     this.#stream.once('close', () => signal?.removeEventListener('abort', abort));
@@ -137,7 +148,7 @@ class Exchange {
     this.#stream.on('data', (chunk: Buffer) => this.#take(chunk));
     this.#stream.once('end', () => this.#finish());
     this.#stream.once('error', (error) => this.#fail(unreachable(error)));
-    this.#stream.once('close', () => this.#fail(new GatewayUnreachable('the connection ended before the answer', { pathWorks: true })));
+    this.#stream.once('close', () => this.#fail(this.#ended()));
     if (body !== undefined) this.#stream.end(body);
   }
 
@@ -151,7 +162,7 @@ class Exchange {
   }
 
   #finish(): void {
-    if (this.#headers === undefined) return this.#fail(new GatewayUnreachable('the answer has no headers', { pathWorks: true }));
+    if (this.#headers === undefined) return this.#fail(this.#ended());
     const status = Number(this.#headers[constants.HTTP2_HEADER_STATUS]);
     const body = Buffer.concat(this.#chunks);
     const announced = this.#headers[constants.HTTP2_HEADER_CONTENT_LENGTH];
@@ -162,6 +173,11 @@ class Exchange {
     }
     const problem = readProblem(this.#headers, body);
     this.#fail(new GatewayRefused(status, problem.code, problem.detail, retryAfterMs(this.#headers)));
+  }
+
+  /** Who ended it is not known here: only what was received counts as hearing from the other side. */
+  #ended(): GatewayUnreachable {
+    return new GatewayUnreachable('the connection ended before the answer', { pathWorks: this.#headers !== undefined });
   }
 
   #fail(error: Error): void {
