@@ -4,7 +4,7 @@ import type { CidrGroupFact, ServiceFact } from '../facts.ts';
 import type { LabelSelector, Peer } from '../ir.ts';
 import { isEntity, isOwnNode } from '../evaluate/peer-match.ts';
 import { ADDRESS_BITS, networkOf, parseAddress, parsePrefix, type IpPrefix } from '../ip-address.ts';
-import { CLUSTER_KEY, compileRequirements, LabelView, NAMESPACE_KEY, withSource } from '../labels.ts';
+import { compileRequirements, LabelView, NAMESPACE_KEY, withSource } from '../labels.ts';
 import { digestOfText, type Lanes } from './content-digest.ts';
 import type { PeerBase } from './peer-base.ts';
 
@@ -88,11 +88,8 @@ function matchEndpoints(selector: LabelSelector, clusterName: string): Pick<Peer
   return { narrow: selector, matchesBase: (base) => beyond(base) && test(base.nature.seen), matchesBeyondLabels: beyond };
 }
 
-function isLocalWorkload({ nature: { end, seen } }: PeerBase, clusterName: string): boolean {
-  // Initializing pods have no labels yet, not even that of their cluster.
-  if (end.kind !== 'workload' || end.reserved === 'init') return false;
-  const cluster = seen.get(`k8s:${CLUSTER_KEY}`);
-  return cluster === undefined || cluster === clusterName;
+function isLocalWorkload({ nature: { end, cluster } }: PeerBase, clusterName: string): boolean {
+  return end.kind === 'workload' && (cluster === undefined || cluster === clusterName);
 }
 
 function inNamespace(service: ServiceFact, namespace: string | undefined): boolean {

@@ -3,7 +3,7 @@
 import type { End } from '../evaluate/ends.ts';
 import { RESERVED_IDENTITY, type Labels, type NodeFact, type ReservedFact } from '../facts.ts';
 import type { IpFamily } from '../ip-address.ts';
-import { LabelView } from '../labels.ts';
+import { CLUSTER_KEY, LabelView } from '../labels.ts';
 import type { PeerAtom } from './peer-atom.ts';
 
 /** What a base is; changes when its labels do. */
@@ -13,6 +13,8 @@ export interface PeerNature {
   /** Labels as the resolved node sees them (a node shows different ones to itself and to others). */
   readonly seen: LabelView;
   readonly labels: Labels;
+  /** Name of the cluster it says it is of. */
+  readonly cluster: string | undefined;
   /** The number flows report. */
   readonly identity: number;
   /** It is the resolved node itself. */
@@ -34,7 +36,7 @@ type EndKind = Pick<End, 'kind' | 'kubeApiserver'> & Partial<Pick<End, 'reserved
 
 function natureOf(kind: EndKind, labels: Labels, identity: number, ownNode = false): PeerNature {
   const seen = new LabelView(labels);
-  return { end: { addresses: [], families: [], names: [], policyAuditMode: false, ...kind, labels: seen }, seen, labels, identity, ownNode };
+  return { end: { addresses: [], families: [], names: [], policyAuditMode: false, ...kind, labels: seen }, seen, labels, cluster: seen.get(`k8s:${CLUSTER_KEY}`), identity, ownNode };
 }
 
 /** Workloads of one identity; `kubeApiserver`: those that hold an address of the API server (rule 41). */

@@ -1,10 +1,10 @@
 /** Policy classes: peers that every rule of the resolved node's endpoints treats alike share one number in the kernel's maps. */
 
-import type { Direction, PolicyEntry } from '../resolution.ts';
+import type { PolicyEntry } from '../resolution.ts';
 import { ContentHash, SetDigest, type Lanes } from './content-digest.ts';
 import type { PeerAtom } from './peer-atom.ts';
 import { namesKey, type PortName } from './port-names.ts';
-import type { EntryTemplates } from './table-rows.ts';
+import type { RowKind } from './row-kind.ts';
 
 export interface PeerClass {
   /** Number in the maps, ≥ 1, derived from the content so that one change does not renumber the others. */
@@ -18,14 +18,11 @@ export interface PeerClass {
   readonly ownNode: boolean;
   readonly digest: Lanes;
   /** Entries made for it, shared by the rule sets that give it the same ones. */
-  readonly rows: ClassRows;
+  readonly rows: Map<RowKind, MadeRow>;
   /** Dense slot for tables; reused after the class is gone. */
   readonly slot: number;
   uses: number;
 }
-
-/** Rows by direction and templates, and by the text of what else their entries depend on. */
-export type ClassRows = Readonly<Record<Direction, Map<EntryTemplates, Map<string, MadeRow>>>>;
 
 export interface MadeRow {
   readonly entries: readonly PolicyEntry[];
@@ -57,7 +54,7 @@ export class ClassTable {
       return known;
     }
     const digest = digestOf(content);
-    const created: PeerClass = { ...content, signature, digest, number: wantedNumber(digest), rows: { egress: new Map(), ingress: new Map() }, slot: this.freeSlots.pop() ?? this.slots++, uses: 1 };
+    const created: PeerClass = { ...content, signature, digest, number: wantedNumber(digest), rows: new Map(), slot: this.freeSlots.pop() ?? this.slots++, uses: 1 };
     this.bySignature.set(signature, created);
     this.enter(created);
     return created;
@@ -140,8 +137,7 @@ export class ClassTable {
 
 /** Entries that were made for the class are made anew. */
 export function forgetRows({ rows }: PeerClass): void {
-  rows.egress.clear();
-  rows.ingress.clear();
+  rows.clear();
 }
 
 function signatureOf({ atoms, names, ownNode }: ClassContent): string {

@@ -13,6 +13,7 @@ import { refersToFacts, type PeerAtom } from './peer-atom.ts';
 import { ClassTable, forgetRows, type PeerClass } from './peer-class.ts';
 import { PeerWorld, type LearnedSet } from './peer-world.ts';
 import { PortFunctionBuilder } from './port-function.ts';
+import { RowKinds } from './row-kind.ts';
 import type { RuleSetTools } from './rule-set.ts';
 import { RuleSetStore } from './rule-set-store.ts';
 import { RowCover } from './table-rows.ts';
@@ -293,12 +294,18 @@ export class PolicyResolver {
 
   private createTools(): RuleSetTools {
     const decisions = new DecisionTable();
-    return { decisions, functions: new PortFunctionBuilder(decisions), cover: new RowCover(), functionsByRules: new Map(), l7Index: (decision) => this.l7.index(decision) };
+    return { decisions, functions: new PortFunctionBuilder(decisions), cover: new RowCover(), rowKinds: new RowKinds(), functionsByRules: new Map(), l7Index: (decision) => this.l7.index(decision) };
   }
 
   /** What was computed for rules that are gone stays known until there is too much of it; then all is computed anew. */
   private forgetOld(): void {
-    if (this.tools.functionsByRules.size <= (this.options.rememberUpTo ?? REMEMBER_UP_TO)) return;
+    const { rowKinds, functionsByRules } = this.tools;
+    const limit = this.options.rememberUpTo ?? REMEMBER_UP_TO;
+    if (rowKinds.madeRows > limit * 2) {
+      for (const peerClass of this.classes.values()) forgetRows(peerClass);
+      rowKinds.madeRows = 0;
+    }
+    if (functionsByRules.size <= limit) return;
     this.tools = this.createTools();
     for (const peerClass of this.classes.values()) forgetRows(peerClass);
     const renewed = this.store.renew(this.tools);

@@ -4,12 +4,14 @@ import { ANY_CLASS, type Direction, type PolicyEntry } from '../resolution.ts';
 import { ContentHash, SetDigest, type Lanes } from './content-digest.ts';
 import type { Decision, DecisionTable } from './decision.ts';
 import type { MadeRow, PeerClass } from './peer-class.ts';
+import type { RowKind, RowKinds } from './row-kind.ts';
 import type { EntryTemplates } from './table-rows.ts';
 
 /** What entries depend on besides class and templates. */
 export interface RowContext {
   readonly direction: Direction;
   readonly decisions: DecisionTable;
+  readonly rowKinds: RowKinds;
   /** Index of content rules in `ResolvedNode.l7Rules`. */
   l7Index(decision: Decision): number;
   /** Number to report for a decision, default denies included. */
@@ -24,8 +26,6 @@ interface Row {
 
 /** Up to so many changed rows are patched into the list; beyond that it is written anew. */
 const PATCH_UP_TO = 48;
-/** Contexts of gone policies are not looked for: beyond this number all are forgotten. */
-const MAX_CONTEXTS = 512;
 const VERDICT_CODE = { allow: 0, deny: 1, audit: 2, l7: 3 } as const;
 
 export class RowTable {
@@ -38,7 +38,7 @@ export class RowTable {
   private order: PeerClass[] | undefined;
   private readonly templateUses = new Map<EntryTemplates, number>();
   private readonly digests = new Map<EntryTemplates, Lanes>();
-  private readonly contexts = new Map<EntryTemplates, string>();
+  private readonly kinds = new Map<EntryTemplates, RowKind>();
   private readonly sum = new SetDigest();
   private any: Row = { templates: [] };
   private flat: readonly PolicyEntry[] | undefined;
@@ -97,7 +97,7 @@ export class RowTable {
   /** Content rules got other indexes: entries that point at them are to be made anew. */
   reindexL7(): void {
     this.digests.clear();
-    this.contexts.clear();
+    this.kinds.clear();
     for (const [peerClass, row] of this.rows) {
       if (row.made === undefined || row.templates.every(({ decision }) => this.context.decisions.get(decision).l7 === undefined)) continue;
       this.sum.remove(row.made.digest);
@@ -173,33 +173,27 @@ export class RowTable {
     else this.templateUses.delete(templates);
   }
 
-  /** Rule sets that give a class the same templates in the same context share its entries. */
+  /** Rule sets that give a class the same kind of row share its entries. */
   private sharedRow({ number, rows }: PeerClass, templates: EntryTemplates): MadeRow {
-    const context = this.contextOf(templates);
-    let byContext = rows[this.context.direction].get(templates);
-    if (byContext === undefined) {
-      byContext = new Map();
-      rows[this.context.direction].set(templates, byContext);
-    }
-    let made = byContext.get(context);
+    const kind = this.kindOf(templates);
+    let made = rows.get(kind);
     if (made === undefined) {
-      const [sibling] = byContext.values();
-      if (byContext.size >= MAX_CONTEXTS) byContext.clear();
-      made = this.make(number, templates, sibling);
-      byContext.set(context, made);
+      made = this.make(number, templates, rows.get(kind.sibling));
+      rows.set(kind, made);
+      this.context.rowKinds.madeRows++;
     }
     return made;
   }
 
-  /** Text of what the entries of the templates depend on: rules behind default denies, indexes of content rules. */
-  private contextOf(templates: EntryTemplates): string {
-    let text = this.contexts.get(templates);
-    if (text === undefined) {
+  private kindOf(templates: EntryTemplates): RowKind {
+    let kind = this.kinds.get(templates);
+    if (kind === undefined) {
       const special = templates.map(({ decision }) => this.context.decisions.get(decision)).filter(dependsOnContext);
-      text = special.map((decision) => `${this.context.ruleIdOf(decision)}.${decision.l7 === undefined ? '' : this.context.l7Index(decision)}`).join();
-      this.contexts.set(templates, text);
+      const text = special.map((decision) => `${this.context.ruleIdOf(decision)}.${decision.l7 === undefined ? '' : this.context.l7Index(decision)}`).join();
+      kind = this.context.rowKinds.get(this.context.direction, templates, text);
+      this.kinds.set(templates, kind);
     }
-    return text;
+    return kind;
   }
 
   /** `sibling`: a row from the same templates in another context, whose independent entries are taken over. */

@@ -9,6 +9,7 @@ import type { PeerAtom } from './peer-atom.ts';
 import type { PeerClass } from './peer-class.ts';
 import { namesKey, type PortName } from './port-names.ts';
 import type { Circumstances, MatchedRules, PortFunction, PortFunctionBuilder } from './port-function.ts';
+import type { RowKinds } from './row-kind.ts';
 import { RowTable } from './row-table.ts';
 import type { EntryTemplates, RowCover } from './table-rows.ts';
 
@@ -31,6 +32,7 @@ export interface RuleSetTools {
   readonly decisions: DecisionTable;
   readonly functions: PortFunctionBuilder;
   readonly cover: RowCover;
+  readonly rowKinds: RowKinds;
   /** Functions by matched rules and circumstances. */
   readonly functionsByRules: Map<string, PortFunction>;
   /** Index of content rules in `ResolvedNode.l7Rules` by decision. */
@@ -88,6 +90,7 @@ export class RuleSet {
     this.table = new RowTable({
       direction: this.direction,
       decisions: tools.decisions,
+      rowKinds: tools.rowKinds,
       l7Index: (decision) => tools.l7Index(decision),
       ruleIdOf: (decision) => (typeof decision.by === 'number' ? decision.by : (this.denyOf(decision)?.ruleId ?? 0)),
     });
