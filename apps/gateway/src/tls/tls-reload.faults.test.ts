@@ -65,7 +65,7 @@ describe('fault 6: the authorities are replaced under traffic', () => {
     const [gatewayCa, oldNodeCa, newNodeCa] = [await issue('gateway CA'), await issue('node CA 1'), await issue('node CA 2')];
     const [oldNode, newNode] = [await issue('node 1', oldNodeCa), await issue('node 2', newNodeCa)];
     install(await issue('gateway 1', gatewayCa), [oldNodeCa]);
-    const server = agentListener(tlsOptions(dir), (request, response) => void response.end(String((request.stream.session?.socket as TLSSocket).authorized)), () => undefined, () => undefined);
+    const server = agentListener(tlsOptions(dir), (request, response) => void response.end(String((request.stream.session?.socket as TLSSocket | undefined)?.authorized)), () => undefined, () => undefined);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const stop = reloadTls(server, dir, tlsOptions, () => undefined, 20);
     const open = (node: Issued) => connect(`https://127.0.0.1:${(server.address() as AddressInfo).port}`, { ca: gatewayCa.pem, cert: node.pem, key: pem(node.key) });
