@@ -7,7 +7,7 @@ import { createTestDatabase, type TestDatabase } from '../../../tools/postgres/t
 import { postgresAuditLog } from './audit/audit-log.ts';
 import { postgresClusters } from './clusters/cluster-repository.ts';
 import { openDatabase } from './data-source.ts';
-import { createUnitOfWork, inSystemTransaction, inTenantTransaction } from './transactions.ts';
+import { createUnitOfWork, inSystemTransaction, inTenantTransaction, systemStatement } from './transactions.ts';
 import { postgresWakeUp } from './wake-up.ts';
 
 let database: TestDatabase;
@@ -124,5 +124,11 @@ describe('a transaction without a tenant', () => {
       const rows = await inSystemTransaction(source, (session) => session.query('SELECT id FROM palisade.clusters'));
       expect(rows).toEqual([]);
     }
+  });
+
+  it('sees none in a single statement either, and says when the connection broke', async () => {
+    for (let i = 0; i < 8; i++) expect(await systemStatement(source, 'SELECT id FROM palisade.clusters', [])).toEqual([]);
+    await expect(systemStatement(source, 'SELECT pg_terminate_backend(pg_backend_pid())', [])).rejects.toMatchObject({ code: 'service.unavailable' });
+    expect(await systemStatement(source, 'SELECT 1 AS one', [])).toEqual([{ one: 1 }]);
   });
 });

@@ -28,10 +28,22 @@ export function createUnitOfWork<R>(source: DataSource, repositories: (session: 
   return { run: (context, work) => inTenantTransaction(source, context, (session) => work(repositories(session))) };
 }
 
-async function inTransaction<T>(source: DataSource, tenant: string, work: (session: Session) => Promise<T>): Promise<T> {
+/**
+ * Runs one statement without a tenant in its own implicit transaction: one round trip instead of four, for the lookup that
+ * every request begins with. For the functions that cross tenants only, as `inSystemTransaction`.
+ */
+export function systemStatement<Row extends object>(source: DataSource, sql: string, parameters: readonly unknown[]): Promise<Row[]> {
+  return withRetries(() => withConnection(source, (runner) => sessionOn(runner).query<Row>(sql, parameters)));
+}
+
+function inTransaction<T>(source: DataSource, tenant: string, work: (session: Session) => Promise<T>): Promise<T> {
+  return withRetries(() => withConnection(source, (runner) => attemptTransaction(runner, tenant, work)));
+}
+
+async function withRetries<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await attemptTransaction(source, tenant, work);
+      return await work();
     } catch (error) {
       if (isBrokenConnection(error)) {
         throw new DomainError('service.unavailable', 'The database connection was lost; nothing was changed unless the commit had been sent. Try again.', { cause: error });
@@ -44,9 +56,20 @@ async function inTransaction<T>(source: DataSource, tenant: string, work: (sessi
   }
 }
 
-async function attemptTransaction<T>(source: DataSource, tenant: string, work: (session: Session) => Promise<T>): Promise<T> {
+/** Takes a connection from the pool and gives it back, or throws it away when it broke. */
+async function withConnection<T>(source: DataSource, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
   const runner = source.createQueryRunner();
-  let failure: unknown;
+  try {
+    return await work(runner);
+  } catch (error) {
+    if (isBrokenConnection(error)) await discardConnection(runner);
+    throw error;
+  } finally {
+    await runner.release();
+  }
+}
+
+async function attemptTransaction<T>(runner: QueryRunner, tenant: string, work: (session: Session) => Promise<T>): Promise<T> {
   try {
     await runner.startTransaction();
     await runner.query("SELECT set_config('app.tenant_id', $1, true)", [tenant]);
@@ -54,12 +77,8 @@ async function attemptTransaction<T>(source: DataSource, tenant: string, work: (
     await runner.commitTransaction();
     return result;
   } catch (error) {
-    failure = error;
     await rollback(runner, error);
     throw error;
-  } finally {
-    if (failure !== undefined && isBrokenConnection(failure)) await discardConnection(runner);
-    await runner.release();
   }
 }
 

@@ -3,7 +3,7 @@ import { parseTenantId, systemContext, type Role, type Scope } from '@palisade/t
 import type { DataSource } from 'typeorm';
 import { pageOf } from '../page.ts';
 import type { TenantSession } from '../session.ts';
-import { inSystemTransaction, inTenantTransaction } from '../transactions.ts';
+import { inTenantTransaction, systemStatement } from '../transactions.ts';
 
 interface ScopeColumns {
   readonly clusters: readonly string[] | null;
@@ -78,7 +78,7 @@ export function postgresApiTokens(session: TenantSession): ApiTokenRepository {
 export function postgresTokenDirectory(source: DataSource): TokenDirectory {
   return {
     async find(publicId) {
-      const [row] = await inSystemTransaction(source, (session) => session.query<CredentialsRow>('SELECT * FROM palisade.find_api_token($1)', [publicId]));
+      const [row] = await systemStatement<CredentialsRow>(source, 'SELECT * FROM palisade.find_api_token($1)', [publicId]);
       return row && toCredentials(row);
     },
     async touch(tenantId, id) {
