@@ -88,7 +88,7 @@ export function nftMap(count: number): Filter {
 export class Configuration {
   readonly #network = new TestNetwork(['client', 'server']);
   readonly #traffic: string;
-  #server: ChildProcess | undefined;
+  #server?: ChildProcess;
   #undo: (() => Promise<void>) | undefined;
 
   constructor(traffic: string) {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { KernelFlowEvent, LocalEndpoint } from '@palisade/dataplane';
+import { NativeKernel } from '@palisade/kernel';
 import type { PolicyEntry } from '@palisade/policy';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { DesiredState, Enforcer } from './enforcer.ts';
@@ -259,6 +260,17 @@ describe.skipIf(unavailable)('the kernel enforcer on real traffic', () => {
     expect(await frontend.ask({ op: 'tcp', host: db.address, port: 5432 })).toMatchObject({ ok: true });
     expect(await events()).toContainEqual(expect.objectContaining({ event: 'new', direction: 'egress', verdict: 'audit', dropReason: 1, ruleId: 3 }));
     expect((await enforcer.counters()).auditedPackets).toBeGreaterThan(0n);
+  });
+
+  it('enforces without the newer kernel features; services are then judged by their own address', async () => {
+    await enforcer.uninstall();
+    enforcer = createKernelEnforcer({ ...options, kernel: new NativeKernel(undefined, ['netfilter-link', 'tracepoint']) });
+    expect((await enforcer.features()).features).toMatchObject({ 'netfilter-link': false, tracepoint: false, ringbuf: true });
+    await enforcer.apply(desired(SHOP));
+    expect(await frontend.ask({ op: 'tcp', host: backend.address, port: 8080 })).toMatchObject({ ok: true });
+    expect(await frontend.ask({ op: 'tcp', host: db.address, port: 5432, timeoutMs: 300 })).toMatchObject({ ok: false });
+    expect(await frontend.ask({ op: 'tcp', host: SERVICE, port: 80, timeoutMs: 300 })).toMatchObject({ ok: false });
+    expect(await events()).toContainEqual(expect.objectContaining({ event: 'dropped', destination: SERVICE, destinationPort: 80, ruleId: 3 }));
   });
 
   it('changes nothing when the same state is applied again', async () => {

@@ -29,8 +29,12 @@ export class NativeKernel implements KernelPort {
   readonly #info = new Map<number, MapInfo>();
   #features: Readonly<Record<string, boolean>> | undefined;
 
-  constructor(addon: NativeAddon = loadNativeAddon()) {
+  readonly #without: readonly string[];
+
+  /** @param without features to do without although this kernel has them: how older kernels are tested on newer ones */
+  constructor(addon: NativeAddon = loadNativeAddon(), without: readonly string[] = []) {
     this.#addon = addon;
+    this.#without = without;
   }
 
   release(): string {
@@ -38,7 +42,7 @@ export class NativeKernel implements KernelPort {
   }
 
   features(): Readonly<Record<string, boolean>> {
-    this.#features ??= probeFeatures(this.#addon);
+    this.#features ??= { ...probeFeatures(this.#addon), ...Object.fromEntries(this.#without.map((feature) => [feature, false])) };
     return this.#features;
   }
 

@@ -17,7 +17,7 @@ export class TestPod {
   readonly ifname: string;
   readonly address: string;
   readonly address6: string;
-  #process: ChildProcessWithoutNullStreams | undefined;
+  #process?: ChildProcessWithoutNullStreams;
   #next = 1;
   readonly #waiting = new Map<number, (answer: HostAnswer) => void>();
 
