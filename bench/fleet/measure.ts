@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AgentConnection } from '../../fleet/src/agent-connection.ts';
@@ -93,10 +94,13 @@ async function measureRecovery(plane: ControlPlane, fleet: Fleet, checkIns: { at
   checkIns.length = 0;
   refusals.length = 0;
   const killedMs = Date.now();
-  await plane.processes.gateway.start();
+  // Readiness is asked of a process that is busy with its fleet: what counts is when it takes connections.
+  const ready = plane.processes.gateway.start().catch((error: unknown) => tell(`the gateway was not ready in time: ${String(error).split('\n')[0]}`));
+  await until(() => canConnect(plane.gatewayUrl), 60_000);
   const listeningMs = Date.now();
   await until(() => fleet.connected === fleet.agents.length, 240_000);
   const recoverS = (Date.now() - killedMs) / 1000;
+  await ready;
   const since = checkIns.filter((checkIn) => checkIn.atMs >= listeningMs);
   const bySecond = new Map<number, { ok: number; refused: number }>();
   const slot = (atMs: number) => {
@@ -162,9 +166,18 @@ async function settled(api: ApiClient, clusterId: string, id: string, withinMs: 
   }
 }
 
-async function until(condition: () => boolean, withinMs: number): Promise<void> {
+async function until(condition: () => boolean | Promise<boolean>, withinMs: number): Promise<void> {
   const deadline = Date.now() + withinMs;
-  while (!condition() && Date.now() < deadline) await delay(50);
+  while (!(await condition()) && Date.now() < deadline) await delay(50);
+}
+
+function canConnect(url: string): Promise<boolean> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve) => {
+    const socket = connect(Number(port), hostname, () => resolve(true));
+    socket.once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
 }
 
 async function timed(work: () => Promise<void>): Promise<number> {
