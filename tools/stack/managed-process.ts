@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
-import { logTail } from './state-folder.ts';
+import { closeSync } from 'node:fs';
+import { logTail, openLog } from './state-folder.ts';
 import { waitFor } from './wait-for.ts';
 
 export interface ProcessPlan {
@@ -51,7 +51,7 @@ export class ManagedProcess {
   async start(): Promise<void> {
     if (this.isRunning()) return;
     this.#endIsExpected = true;
-    const log = openSync(this.#plan.logFile, 'a', 0o600);
+    const log = openLog(this.#plan.logFile);
     const [program = '', ...words] = this.#plan.command;
     const child = spawn('setpriv', ['--pdeathsig', 'TERM', program, ...words], {
       // A group of its own: Ctrl-C in the terminal is for us, we stop the processes in order.

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync, existsSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Where a stack keeps everything it writes. Removing the folder removes the stack's memory. */
@@ -45,6 +45,14 @@ export class StateFolder {
     renameSync(`${file}.new`, file);
     return value;
   }
+}
+
+const MAX_LOG_BYTES = 20 << 20;
+
+/** Opens a log for appending; one that has grown large is kept aside, once, and a new one begun. */
+export function openLog(file: string): number {
+  if (existsSync(file) && statSync(file).size > MAX_LOG_BYTES) renameSync(file, `${file}.1`);
+  return openSync(file, 'a', 0o600);
 }
 
 /** The last lines of a log, for the message that says something failed. */
