@@ -5,7 +5,7 @@ import type { FlowAppendOutcome, FlowSink, SentFlowBatch } from '@palisade/contr
 import type { Pool, PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { CopyBuffer, uuidBytes } from './copy-buffer.ts';
-import { EdgeSums } from './edge-sums.ts';
+import { EdgeSums, type EdgePart } from './edge-sums.ts';
 import { insertEdgeParts } from './edge-statements.ts';
 import { appendRow, FLOW_COPY_COLUMNS, type CopySource, type DictionaryIds } from './flow-copy.ts';
 import { FlowDictionary } from './flow-dictionary.ts';
@@ -86,8 +86,14 @@ export class PostgresFlowSink implements FlowSink {
 
   async #store(client: PoolClient, prepared: readonly Prepared[]): Promise<FlowAppendOutcome[]> {
     const stored = new Map<string, number>();
+    let current = '';
+    // Round trips are what a commit waits for: most commits hold one tenant.
+    const become = async (tenantId: string): Promise<void> => {
+      if (tenantId !== current) await setTenant(client, tenantId);
+      current = tenantId;
+    };
     for (const [tenantId, own] of byTenant(prepared)) {
-      await setTenant(client, tenantId);
+      await become(tenantId);
       for (const row of await insertLedger(client, tenantId, own)) stored.set(tenantId + keyOf(row.node_id, row.boot_id, row.seq), Number(row.batch_id));
     }
     const fresh: Prepared[] = [];
@@ -103,7 +109,10 @@ export class PostgresFlowSink implements FlowSink {
       return { kind: 'stored', rows: one.rows };
     });
     for (const day of new Set(sources.flatMap((source) => [...source.days.keys()]))) await copyDay(client, day, sources);
-    for (const [tenantId, own] of byTenant(fresh)) await storeEdges(client, tenantId, own);
+    for (const [tenantId, own] of byTenant(fresh)) {
+      await become(tenantId);
+      await insertEdgeParts(client, tenantId, sumEdges(own));
+    }
     return outcomes;
   }
 }
@@ -166,14 +175,13 @@ async function copyDay(client: PoolClient, day: number, sources: readonly (CopyS
   await once(stream, 'finish');
 }
 
-async function storeEdges(client: PoolClient, tenantId: string, prepared: readonly Prepared[]): Promise<void> {
+function sumEdges(prepared: readonly Prepared[]): readonly EdgePart[] {
   const sums = new EdgeSums(EDGE_CAP, prepared[0]?.parties.at(-1) ?? 0);
   for (const { sent, ids, parties, days } of prepared) {
     const source = { clusterId: sent.sender.clusterId, columns: sent.batch.columns, parties, policySets: ids.policySets };
     for (const rows of days.values()) sums.add(source, rows);
   }
-  await setTenant(client, tenantId);
-  await insertEdgeParts(client, tenantId, sums.parts);
+  return sums.parts;
 }
 
 /** Data that PostgreSQL will never take is the sender's fault; everything else passes. */
