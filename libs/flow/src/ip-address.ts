@@ -32,7 +32,8 @@ function parseGroups(text: string): number[] | undefined {
 
 function parseIpv6(text: string): AddressBytes | undefined {
   const halves = text.split('::');
-  if (halves.length > 2) return undefined;
+  // A dotted quad stands for the last 32 bits only (RFC 4291 §2.2, form 3).
+  if (halves.length > 2 || (halves.length === 2 && (halves[0] ?? '').includes('.'))) return undefined;
   const head = parseGroups(halves[0] ?? '');
   const tail = halves.length === 2 ? parseGroups(halves[1] ?? '') : [];
   if (head === undefined || tail === undefined) return undefined;

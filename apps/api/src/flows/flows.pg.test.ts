@@ -70,7 +70,7 @@ describe('GET /v1/clusters/{id}/flows', () => {
   });
 
   it('filters', async () => {
-    const { body } = await ask('flows?verdict=dropped&sourceWorkload=frontend-*&destinationPort=5432&ip=10.1.0.0/24').expect(200);
+    const { body } = await ask('flows?since=5m&verdict=dropped&sourceWorkload=frontend-*&destinationPort=5432&ip=10.1.0.0/24').expect(200);
     expect(body.items).toHaveLength(1);
     expect(body.items[0]).toMatchObject({ verdict: 'dropped', dropReason: 'policy-denied', destination: { namespace: 'data' } });
     expect(body.next).toBeUndefined();
