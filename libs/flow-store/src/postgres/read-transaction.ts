@@ -16,7 +16,8 @@ export async function inReadTransaction<Result>(pool: Pool, context: TenantConte
   try {
     return await inTransaction(pool, 'BEGIN READ ONLY', async (client) => {
       await setTenant(client, context.tenantId);
-      await client.query(`SELECT set_config('statement_timeout', $1, true)`, [String(STATEMENT_TIMEOUT_MS)]);
+      // Compiling a plan takes longer than these questions may.
+      await client.query(`SELECT set_config('statement_timeout', $1, true), set_config('jit', 'off', true)`, [String(STATEMENT_TIMEOUT_MS)]);
       return work(client);
     });
   } catch (error) {
