@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DomainError } from '@palisade/errors';
 import { NodeBundleState } from '@palisade/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { unsupportedEnforcer } from './enforcer-of-this-kernel.ts';
@@ -101,6 +102,18 @@ describe('identities', () => {
     await plane.publishIncrement({ identityRevision: 2, previousRevision: 1, identities: none, workloads: { upserted: [workload('pod/x')], removed: [] }, nodes: none, services: none, cidrGroups: none });
     await until(() => expect(agent.kernel.state?.resolved.identityRevision).toBe(2));
     expect(agent.state.facts()?.facts.workloads).toHaveLength(1);
+  });
+
+  it('that cannot be applied are tried again, and said, while the old state keeps enforcing', async () => {
+    const agent = start();
+    await enrolled();
+    const { contentDigest } = await plane.offer('1.1');
+    await until(() => expect(plane.last?.observed).toMatchObject({ state: NodeBundleState.HEALTHY, identityRevision: 1n }));
+    agent.kernel.failures.set(contentDigest, new DomainError('kernel.map-full', 'The map is full.'));
+    await plane.publishFacts({ ...EMPTY_FACTS, identityRevision: 2 });
+    await until(() => expect(plane.last?.observed).toMatchObject({ identityRevision: 1n, reason: expect.stringContaining('kernel.map-full') as string }));
+    agent.kernel.failures.clear();
+    await until(() => expect(plane.last?.observed).toMatchObject({ identityRevision: 2n, reason: '' }));
   });
 
   it('are asked for as a whole when an increment is missing', async () => {

@@ -212,11 +212,18 @@ export class Agent {
           this.#news.put();
           await this.#executor.reconcile();
         }
+        if (this.#executor.retryDue) await this.#retry();
       } catch (error) {
         this.#ports.log.error('a local change could not be carried out', { reason: reasonOf(error) });
       }
       await delay(this.#ports.timings.tickMs, stop);
     }
+  }
+
+  async #retry(): Promise<void> {
+    const { reason } = this.#executor.report;
+    await this.#executor.reconcile();
+    if (this.#executor.report.reason !== reason) this.#news.put();
   }
 
   async #draft(ackToken: string, holdMs: number): Promise<CheckInDraft> {
@@ -230,7 +237,6 @@ export class Agent {
       running: { ...running, endpoints: [...running.endpoints, ...missing.map(({ key }) => ({ key, protected: false, reason: 'not part of what the kernel runs' }))] },
       report: this.#intake.report,
       lastKnownGood: this.#executor.lastKnownGood?.generation,
-      identityRevision: this.#identities.revision,
       deniedPackets: droppedPackets,
       disabledUntilMs: state.disabledUntilMs() ?? 0,
       localActs: [...acts.values()],

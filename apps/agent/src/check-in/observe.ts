@@ -20,7 +20,6 @@ export interface Observation {
   readonly running: RunningState;
   readonly report: { readonly state: ReportedState; readonly subject?: string; readonly reason?: string };
   readonly lastKnownGood: string | undefined;
-  readonly identityRevision: number;
   readonly deniedPackets: bigint;
   readonly disabledUntilMs: number;
   readonly localActs: readonly { readonly kind: string; readonly atMs: number; readonly detail: string }[];
@@ -36,7 +35,7 @@ export function encodeObservation(observation: Observation): MessageInitShape<ty
     state: STATE[report.state],
     ...generationField('lastKnownGood', observation.lastKnownGood),
     policyRevision: BigInt(running.policyRevision),
-    identityRevision: BigInt(observation.identityRevision),
+    identityRevision: BigInt(running.identityRevision),
     reason: report.reason ?? '',
     ...(report.subject !== running.generation && generationField('subjectGeneration', report.subject)),
     endpointsProtected: isProtected,

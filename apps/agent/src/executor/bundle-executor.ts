@@ -34,6 +34,7 @@ export interface BundleReport {
 
 /** Starts that may find a bundle uncommitted before it counts as a crash loop. */
 const MAX_ATTEMPTS = 3;
+const RETRY_MS = 2_000;
 const MAX_REASON_BYTES = 8 * 1024;
 
 
@@ -50,6 +51,9 @@ export class BundleExecutor {
   #resolved: { readonly live: ResolvedNode; readonly shadow?: ResolvedNode } | undefined;
   #switchedAtMs = 0;
   #disabled = false;
+  /** Why the kernel is behind what is known; told with the next check-in. */
+  #behind: string | undefined;
+  #retryAtMs: number | undefined;
 
   constructor(ports: ExecutorPorts) {
     this.#ports = ports;
@@ -70,7 +74,8 @@ export class BundleExecutor {
     const { candidate, current, givenUp } = this.#ledger;
     if (candidate !== undefined) return { state: 'loaded', subject: candidate.generation };
     if (givenUp !== undefined) return { state: givenUp.state, subject: givenUp.generation, reason: givenUp.reason };
-    return current === undefined ? { state: 'none' } : { state: 'healthy', subject: current.generation };
+    if (current === undefined) return { state: 'none' };
+    return { state: 'healthy', subject: current.generation, ...(this.#behind !== undefined && { reason: this.#behind }) };
   }
 
   get lastKnownGood(): KeptBundle | undefined {
@@ -115,11 +120,18 @@ export class BundleExecutor {
       if (this.#active === undefined) return;
       try {
         await this.#applyActive();
+        this.#behind = undefined;
       } catch (error) {
-        this.#ports.log.error('a change of identities or endpoints could not be applied; the old state keeps enforcing', { reason: reasonOf(error) });
-        throw error;
+        this.#behind = `identities or endpoints could not be applied, the old state keeps enforcing: ${reasonOf(error)}`;
+        this.#retryAtMs = this.#ports.now() + RETRY_MS;
+        this.#ports.log.error('a change could not be applied', { reason: this.#behind });
       }
     });
+  }
+
+  /** Whether a change failed, or an endpoint could not be attached (its interface may have come since): time to try again. */
+  get retryDue(): boolean {
+    return this.#retryAtMs !== undefined && this.#ports.now() >= this.#retryAtMs;
   }
 
   /** Looks at a trial; called again and again. @returns true when the trial ended */
@@ -127,7 +139,8 @@ export class BundleExecutor {
     return this.#serial.run(async () => {
       const trial = this.#trial;
       if (trial === undefined) return false;
-      const running = await this.#ports.enforcer.running();
+      const running = await this.#probe();
+      if (running === undefined) return true;
       // During break-glass nothing is protected, and that is not the bundle's doing.
       const present = new Set(this.#disabled ? [] : this.#ports.endpoints().endpoints.map((endpoint) => endpoint.key));
       const heard = this.#ports.lastHeardMs() > this.#switchedAtMs;
@@ -137,6 +150,16 @@ export class BundleExecutor {
       else await this.#goBack('reverted', verdict.reason);
       return true;
     });
+  }
+
+  /** What runs, while it is on trial; a kernel that does not answer ends the trial. */
+  async #probe(): Promise<RunningState | undefined> {
+    try {
+      return await this.#ports.enforcer.running();
+    } catch (error) {
+      await this.#goBack('reverted', `the health probe failed: ${reasonOf(error)}`);
+      return undefined;
+    }
   }
 
   running(): Promise<RunningState> {
@@ -200,6 +223,8 @@ export class BundleExecutor {
       ...this.#ports.endpoints(),
     });
     this.#resolved = { live, ...(shadow && { shadow }) };
+    const missing = running.endpoints.some((endpoint) => !endpoint.protected);
+    this.#retryAtMs = missing && !this.#disabled ? this.#ports.now() + RETRY_MS : undefined;
     return running;
   }
 
