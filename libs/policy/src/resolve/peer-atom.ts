@@ -89,7 +89,8 @@ function matchEndpoints(selector: LabelSelector, clusterName: string): Pick<Peer
 }
 
 function isLocalWorkload({ nature: { end, cluster } }: PeerBase, clusterName: string): boolean {
-  return end.kind === 'workload' && (cluster === undefined || cluster === clusterName);
+  // The labels of an initializing workload are not known yet, nor is its cluster.
+  return end.kind === 'workload' && end.reserved !== 'init' && (cluster === undefined || cluster === clusterName);
 }
 
 function inNamespace(service: ServiceFact, namespace: string | undefined): boolean {
