@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 // Without 'module': the AWS SDK's build for bundlers does not load in Node.
 const conditions = ['palisade-src', 'node', 'development|production'];
 const source = { resolve: { conditions }, ssr: { resolve: { conditions, externalConditions: ['palisade-src'] } } };
+const setupFiles = ['tools/vitest/seeded-properties.ts'];
 const rooms = '{libs,apps,tools,demo,fleet}/**';
 
 export default defineConfig({
@@ -14,8 +15,11 @@ export default defineConfig({
         ...source,
         test: {
           name: 'unit',
+          setupFiles,
           include: [`${rooms}/*.test.ts`],
           exclude: ['**/node_modules/**', '**/dist/**', '**/*.{pg,kernel,e2e,redis,faults}.test.ts'],
+          // Ends what hangs; how fast something is belongs to the benchmarks.
+          testTimeout: 30_000,
         },
       },
       {
@@ -23,6 +27,7 @@ export default defineConfig({
         ...source,
         test: {
           name: 'pg',
+          setupFiles,
           include: [`${rooms}/*.pg.test.ts`, 'migrations/**/*.pg.test.ts'],
           exclude: ['**/node_modules/**', '**/dist/**'],
           globalSetup: ['tools/postgres/vitest-global-setup.ts'],
@@ -35,6 +40,7 @@ export default defineConfig({
         ...source,
         test: {
           name: 'faults',
+          setupFiles,
           include: [`${rooms}/*.faults.test.ts`],
           exclude: ['**/node_modules/**', '**/dist/**'],
           globalSetup: ['tools/postgres/vitest-global-setup.ts'],
@@ -47,6 +53,7 @@ export default defineConfig({
         ...source,
         test: {
           name: 'kernel',
+          setupFiles,
           // `./dev test` says when this machine cannot load programs; then these are left out.
           include: process.env['PALISADE_TEST_KERNEL'] === '0' ? [] : [`${rooms}/*.kernel.test.ts`],
           exclude: ['**/node_modules/**', '**/dist/**'],
