@@ -48,6 +48,18 @@ describe('AWS instance identity documents', () => {
     expect(await check(signedMessage(JSON.stringify({ ...document, instanceId: 7 }), aws))).toMatchObject({ ok: false, fault: 'malformed' });
   });
 
+  it('are refused, not crashed on, with any one byte turned into another kind of element', async () => {
+    const good = signedMessage(JSON.stringify(document), aws);
+    const until = good.length - 256; // the signature's own bytes have no kind
+    for (let at = 0; at < until; at++) {
+      for (const flipped of [0x01, 0x20, 0x80]) {
+        const evidence = Buffer.from(good);
+        evidence[at] = (evidence[at] ?? 0) ^ flipped;
+        expect(await check(evidence), `byte ${at} ^ ${flipped}`).toHaveProperty('ok');
+      }
+    }
+  });
+
   it('never crash on other bytes', async () => {
     const good = signedMessage(JSON.stringify(document), aws);
     await fc.assert(

@@ -24,6 +24,16 @@ export interface SignedMessage {
  */
 export function readSignedMessage(evidence: Uint8Array): SignedMessage {
   if (evidence.byteLength > MAX_EVIDENCE_BYTES) throw malformed(`it has ${evidence.byteLength} bytes, at most ${MAX_EVIDENCE_BYTES} are read`);
+  try {
+    return readBounded(evidence);
+  } catch (error) {
+    if (error instanceof AttestationRefused) throw error;
+    // The ASN.1 library puts whatever the bytes hold into its fields and fails only where they are used.
+    throw malformed('a part of it is of another kind than RFC 5652 has there');
+  }
+}
+
+function readBounded(evidence: Uint8Array): SignedMessage {
   const data = parse(evidence[0] === 0x30 ? evidence : fromBase64(evidence));
   const [signer, second] = data.signerInfos;
   if (signer === undefined || second !== undefined) throw malformed('one signer is needed');
@@ -31,10 +41,11 @@ export function readSignedMessage(evidence: Uint8Array): SignedMessage {
   if (!SIGNATURE_OIDS.has(signer.signatureAlgorithm.algorithm)) throw malformed('only RSA signatures are accepted');
   const content = contentOf(data);
   const signed = signedBytes(signer, content, data.encapContentInfo.eContentType);
+  const signature = new Uint8Array(signer.signature.buffer);
   return {
     content,
     certificates: certificatesOf(data),
-    signedBy: (key) => key.asymmetricKeyType === 'rsa' && verify('sha256', signed, key, new Uint8Array(signer.signature.buffer)),
+    signedBy: (key) => key.asymmetricKeyType === 'rsa' && verify('sha256', signed, key, signature),
   };
 }
 
