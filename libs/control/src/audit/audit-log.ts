@@ -19,4 +19,6 @@ export interface AuditEntry {
  */
 export interface AuditLog {
   append(entry: AuditEntry): Promise<void>;
+  /** Many entries in their order, in as many statements as one takes: for a rack that enrolls at once. */
+  appendAll(entries: readonly AuditEntry[]): Promise<void>;
 }

@@ -138,15 +138,17 @@ export class EnrollNode {
     );
     await repositories.nodeCertificates.insertAll(issued, 'enroll');
     await repositories.enrollmentTokens.recordUse(token.id, nodes.at(-1)!.id);
-    for (const [index, { certificate }] of issued.entries()) {
-      const node = nodes[index]!;
-      await repositories.audit.append({
-        action: 'node.enrolled',
-        target: { kind: 'node', id: node.id, name: node.name },
-        summary: `Node ${node.name} enrolled with token ${token.name}.`,
-        details: { clusterId: token.clusterId, tokenId: token.id, serial: certificate.serial },
-      });
-    }
+    await repositories.audit.appendAll(
+      issued.map(({ certificate }, index) => {
+        const node = nodes[index]!;
+        return {
+          action: 'node.enrolled',
+          target: { kind: 'node', id: node.id, name: node.name },
+          summary: `Node ${node.name} enrolled with token ${token.name}.`,
+          details: { clusterId: token.clusterId, tokenId: token.id, serial: certificate.serial },
+        };
+      }),
+    );
     return issued.map(({ certificate }, index) => granted(context, nodes[index]!, certificate.chainPem));
   }
 

@@ -10,18 +10,35 @@ interface HeadRow {
   readonly time: Date;
 }
 
-/** Appends to the tenant's chain: lock the head, insert the event, move the head, all in the caller's transaction. */
+/** Appends to the tenant's chain: lock the head, insert the events, move the head, all in the caller's transaction. */
 export function postgresAuditLog(session: TenantSession): AuditLog {
-  return {
-    async append(entry) {
-      const head = await lockHead(session);
+  const appendAll = async (entries: readonly AuditEntry[]): Promise<void> => {
+    if (entries.length === 0) return;
+    let head = await lockHead(session);
+    const ids = await moreIds(session, entries.length - 1);
+    const chained: ChainedEvent[] = [];
+    for (const [index, entry] of entries.entries()) {
       const event = chainedEvent(session.context, entry, head);
       const hash = Buffer.from(auditEventHash(event), 'hex');
-      await insertEvent(session, event, hash);
-      await markApplied(session);
-      await session.execute('UPDATE palisade.audit_head SET seq = $2, hash = $3 WHERE tenant_id = $1', [event.tenantId, event.seq, hash]);
-    },
+      chained.push({ event, hash });
+      head = { seq: String(event.seq), hash, id: ids[index] ?? '', time: head.time };
+    }
+    await insertEvents(session, chained);
+    await markApplied(session);
+    await session.execute('UPDATE palisade.audit_head SET seq = $2, hash = $3 WHERE tenant_id = $1', [session.context.tenantId, head.seq, head.hash]);
   };
+  return { append: (entry) => appendAll([entry]), appendAll };
+}
+
+interface ChainedEvent {
+  readonly event: AuditEvent;
+  readonly hash: Buffer;
+}
+
+async function moreIds(session: TenantSession, count: number): Promise<readonly string[]> {
+  if (count === 0) return [];
+  const rows = await session.query<{ id: string }>('SELECT uuidv7() AS id FROM generate_series(1, $1)', [count]);
+  return rows.map((row) => row.id);
 }
 
 /** Every change is audited, so this is where a request with an idempotency key is known to have changed something. */
@@ -78,34 +95,32 @@ function storable(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\u{FFFD}');
 }
 
-async function insertEvent(session: TenantSession, event: AuditEvent, hash: Buffer): Promise<void> {
-  await session.execute(
-    `INSERT INTO palisade.audit_event
-       (tenant_id, seq, id, version, time, action, outcome, actor_kind, actor_id, actor_name, target_kind, target_id, target_name,
-        summary, request_id, source_address, before_digest, after_digest, details, previous_hash, hash)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
-    [
-      event.tenantId,
-      event.seq,
-      event.id,
-      event.version,
-      event.time,
-      event.action,
-      event.outcome,
-      event.actor.kind,
-      event.actor.id,
-      event.actor.name,
-      event.target.kind,
-      event.target.id,
-      event.target.name ?? null,
-      event.summary,
-      event.requestId ?? null,
-      event.sourceAddress ?? null,
-      event.beforeDigest ?? null,
-      event.afterDigest ?? null,
-      event.details === undefined ? null : JSON.stringify(event.details),
-      Buffer.from(event.previousHash, 'hex'),
-      hash,
-    ],
-  );
+const EVENT_COLUMNS: readonly { readonly name: string; readonly type: string; readonly of: (chained: ChainedEvent) => unknown }[] = [
+  { name: 'seq', type: 'bigint', of: ({ event }) => event.seq },
+  { name: 'id', type: 'uuid', of: ({ event }) => event.id },
+  { name: 'version', type: 'smallint', of: ({ event }) => event.version },
+  { name: 'time', type: 'timestamptz', of: ({ event }) => event.time },
+  { name: 'action', type: 'text', of: ({ event }) => event.action },
+  { name: 'outcome', type: 'text', of: ({ event }) => event.outcome },
+  { name: 'actor_kind', type: 'text', of: ({ event }) => event.actor.kind },
+  { name: 'actor_id', type: 'text', of: ({ event }) => event.actor.id },
+  { name: 'actor_name', type: 'text', of: ({ event }) => event.actor.name },
+  { name: 'target_kind', type: 'text', of: ({ event }) => event.target.kind },
+  { name: 'target_id', type: 'text', of: ({ event }) => event.target.id },
+  { name: 'target_name', type: 'text', of: ({ event }) => event.target.name ?? null },
+  { name: 'summary', type: 'text', of: ({ event }) => event.summary },
+  { name: 'request_id', type: 'text', of: ({ event }) => event.requestId ?? null },
+  { name: 'source_address', type: 'text', of: ({ event }) => event.sourceAddress ?? null },
+  { name: 'before_digest', type: 'text', of: ({ event }) => event.beforeDigest ?? null },
+  { name: 'after_digest', type: 'text', of: ({ event }) => event.afterDigest ?? null },
+  { name: 'details', type: 'jsonb', of: ({ event }) => (event.details === undefined ? null : JSON.stringify(event.details)) },
+  { name: 'previous_hash', type: 'bytea', of: ({ event }) => Buffer.from(event.previousHash, 'hex') },
+  { name: 'hash', type: 'bytea', of: ({ hash }) => hash },
+];
+
+const INSERT_EVENTS = `INSERT INTO palisade.audit_event (tenant_id, ${EVENT_COLUMNS.map(({ name }) => name).join(', ')})
+  SELECT $1, v.* FROM unnest(${EVENT_COLUMNS.map(({ type }, index) => `$${index + 2}::${type}[]`).join(', ')}) AS v`;
+
+async function insertEvents(session: TenantSession, chained: readonly ChainedEvent[]): Promise<void> {
+  await session.execute(INSERT_EVENTS, [session.context.tenantId, ...EVENT_COLUMNS.map(({ of }) => chained.map(of))]);
 }

@@ -7,6 +7,8 @@ export function openAgentPool(options: { readonly url: string; readonly applicat
     connectionString: options.url,
     application_name: options.applicationName,
     max: options.size,
+    // A transaction goes out whole and costs one round trip, however busy the machines are on both ends.
+    pipeline: true,
     connectionTimeoutMillis: 5_000,
     statement_timeout: 10_000,
     idle_in_transaction_session_timeout: 15_000,
@@ -32,42 +34,51 @@ const ORDERS = `SELECT n.id, n.state, d.epoch, d.n, d.content_digest, d.manifest
   FROM palisade.nodes n LEFT JOIN palisade.node_desired d ON d.tenant_id = n.tenant_id AND d.node_id = n.id
   WHERE n.tenant_id = $1 AND n.id = ANY ($2::uuid[])`;
 
-/** The observation counts as changed when what it says of bundles changed, not because a counter moved. */
-const OBSERVE = `INSERT INTO palisade.node_observations AS o (tenant_id, node_id, cluster_id, serial, boot_id, observed, denied_packets, agent_version, seen_at)
+/**
+ * The observation counts as changed when what it says of bundles changed, not because a counter moved; a change wakes
+ * the worker when the transaction commits.
+ */
+const OBSERVE = `WITH seen AS (INSERT INTO palisade.node_observations AS o (tenant_id, node_id, cluster_id, serial, boot_id, observed, denied_packets, agent_version, seen_at)
   SELECT $1, v.node_id, v.cluster_id, v.serial, v.boot_id, v.observed, v.denied, v.version, now()
   FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::bigint[], $8::text[]) AS v(node_id, cluster_id, serial, boot_id, observed, denied, version)
   JOIN palisade.nodes n ON n.tenant_id = $1 AND n.id = v.node_id AND n.cluster_id = v.cluster_id AND n.state = 'active'
   ON CONFLICT (tenant_id, node_id) DO UPDATE SET serial = EXCLUDED.serial, boot_id = EXCLUDED.boot_id, observed = EXCLUDED.observed,
     denied_packets = EXCLUDED.denied_packets, agent_version = COALESCE(EXCLUDED.agent_version, o.agent_version), seen_at = now(),
     change_count = o.change_count + CASE WHEN ${differs('generation')} OR ${differs('contentDigest')} OR ${differs('state')} OR ${differs('subjectGeneration')} OR ${differs('reason')} OR ${differs('localActs')} THEN 1 ELSE 0 END
-  RETURNING o.node_id, o.cluster_id, old.change_count IS DISTINCT FROM new.change_count AS changed`;
+  RETURNING o.cluster_id, old.change_count IS DISTINCT FROM new.change_count AS changed)
+  SELECT palisade.wake('observed', jsonb_build_object('cluster', c.cluster_id)) FROM (SELECT DISTINCT cluster_id FROM seen WHERE changed) c`;
 
 function differs(field: string): string {
   return `o.observed->'${field}' IS DISTINCT FROM EXCLUDED.observed->'${field}'`;
 }
 
-const REPORT = `INSERT INTO palisade.endpoint_reports AS e (tenant_id, node_id, cluster_id, envelope) SELECT $1, $2, $3, $4
-  WHERE EXISTS (SELECT 1 FROM palisade.nodes n WHERE n.tenant_id = $1 AND n.id = $2 AND n.cluster_id = $3 AND n.state = 'active')
+const REPORT = `WITH reported AS (INSERT INTO palisade.endpoint_reports AS e (tenant_id, node_id, cluster_id, envelope)
+  SELECT $1, v.node_id, v.cluster_id, v.envelope FROM unnest($2::uuid[], $3::uuid[], $4::bytea[]) AS v(node_id, cluster_id, envelope)
+  JOIN palisade.nodes n ON n.tenant_id = $1 AND n.id = v.node_id AND n.cluster_id = v.cluster_id AND n.state = 'active'
   ON CONFLICT (tenant_id, node_id) DO UPDATE SET envelope = EXCLUDED.envelope, version = e.version + 1, received_at = now()
-  WHERE e.envelope IS DISTINCT FROM EXCLUDED.envelope`;
+  WHERE e.envelope IS DISTINCT FROM EXCLUDED.envelope RETURNING e.cluster_id)
+  SELECT palisade.wake('endpoint-report', jsonb_build_object('cluster', c.cluster_id)) FROM (SELECT DISTINCT cluster_id FROM reported) c`;
 
 export function postgresAgentDesk(pool: pg.Pool): AgentDesk {
   return {
-    checkIn: (tenantId, records) =>
-      inTenant(pool, tenantId, async (client) => {
-        const observed = await observe(client, tenantId, records);
-        for (const record of records) if (record.endpointReport !== null) await client.query(REPORT, [tenantId, record.nodeId, record.clusterId, record.endpointReport]);
-        await wake(client, 'observed', new Set(observed.filter((row) => row.changed).map((row) => row.cluster_id)));
-        await wake(client, 'endpoint-report', new Set(records.filter((record) => record.endpointReport !== null).map((record) => record.clusterId)));
-        return readOrders(client, tenantId, records.map((record) => record.nodeId));
-      }),
-    orders: (tenantId, nodeIds) => inTenant(pool, tenantId, (client) => readOrders(client, tenantId, nodeIds)),
+    async checkIn(tenantId, records) {
+      const reports = records.filter((record) => record.endpointReport !== null);
+      const results = await inOneTrip(pool, tenantId, [
+        observe(tenantId, records),
+        ...(reports.length === 0 ? [] : [{ name: 'report', text: REPORT, values: [tenantId, reports.map((r) => r.nodeId), reports.map((r) => r.clusterId), reports.map((r) => r.endpointReport)] }]),
+        orders(tenantId, records.map((record) => record.nodeId)),
+      ]);
+      return ordersByNode(results.at(-1)!.rows as OrdersRow[]);
+    },
+    async orders(tenantId, nodeIds) {
+      const [result] = await inOneTrip(pool, tenantId, [orders(tenantId, nodeIds)]);
+      return ordersByNode(result!.rows as OrdersRow[]);
+    },
     assignment: (tenantId, id) => bytesOf(pool, tenantId, 'SELECT envelope AS bytes FROM palisade.wave_assignments WHERE tenant_id = $1 AND id = $2', [tenantId, id]),
-    identityRevision: (tenantId, clusterId) =>
-      inTenant(pool, tenantId, async (client) => {
-        const { rows } = await client.query<{ revision: string }>('SELECT revision FROM palisade.identity_heads WHERE tenant_id = $1 AND cluster_id = $2', [tenantId, clusterId]);
-        return Number(rows[0]?.revision ?? 0);
-      }),
+    async identityRevision(tenantId, clusterId) {
+      const [result] = await inOneTrip(pool, tenantId, [{ text: 'SELECT revision FROM palisade.identity_heads WHERE tenant_id = $1 AND cluster_id = $2', values: [tenantId, clusterId] }]);
+      return Number((result!.rows[0] as { revision: string } | undefined)?.revision ?? 0);
+    },
     async metadata(role, version) {
       const { rows } = await pool.query<{ version: string; bytes: Buffer }>('SELECT version, bytes FROM palisade.trust_metadata WHERE role = $1 AND ($2::bigint IS NULL OR version = $2) ORDER BY version DESC LIMIT 1', [role, version]);
       return rows[0] && { version: Number(rows[0].version), bytes: rows[0].bytes };
@@ -75,26 +86,27 @@ export function postgresAgentDesk(pool: pg.Pool): AgentDesk {
     manifest: (tenantId, clusterId, sha256) => bytesOf(pool, tenantId, 'SELECT manifest AS bytes FROM palisade.generations WHERE tenant_id = $1 AND cluster_id = $2 AND manifest_sha256 = $3', [tenantId, clusterId, sha256]),
     blob: (tenantId, sha256) => bytesOf(pool, tenantId, 'SELECT bytes FROM palisade.blobs WHERE tenant_id = $1 AND sha256 = $2', [tenantId, sha256]),
     identities: (tenantId, clusterId, since, maxBytes) => inTenant(pool, tenantId, (client) => readIdentities(client, tenantId, clusterId, since, maxBytes)),
-    isSuspended: (tenantId) =>
-      inTenant(pool, tenantId, async (client) => {
-        const { rows } = await client.query<{ suspended: boolean }>('SELECT suspended_at IS NOT NULL AS suspended FROM palisade.tenants WHERE tenant_id = $1', [tenantId]);
-        return rows[0]?.suspended ?? true;
-      }),
+    async isSuspended(tenantId) {
+      const [result] = await inOneTrip(pool, tenantId, [{ text: 'SELECT suspended_at IS NOT NULL AS suspended FROM palisade.tenants WHERE tenant_id = $1', values: [tenantId] }]);
+      return (result!.rows[0] as { suspended: boolean } | undefined)?.suspended ?? true;
+    },
   };
 }
 
-async function observe(client: pg.PoolClient, tenantId: string, records: readonly CheckInRecord[]): Promise<{ node_id: string; cluster_id: string; changed: boolean }[]> {
-  const { rows } = await client.query<{ node_id: string; cluster_id: string; changed: boolean }>({
+function observe(tenantId: string, records: readonly CheckInRecord[]): pg.QueryConfig {
+  return {
     name: 'observe',
     text: OBSERVE,
     values: [tenantId, records.map((r) => r.nodeId), records.map((r) => r.clusterId), records.map((r) => r.serial), records.map((r) => r.bootId),
       records.map((r) => JSON.stringify(r.observed)), records.map((r) => r.observed.deniedPackets), records.map((r) => r.agentVersion)],
-  });
-  return rows;
+  };
 }
 
-async function readOrders(client: pg.PoolClient, tenantId: string, nodeIds: readonly string[]): Promise<ReadonlyMap<string, NodeOrders>> {
-  const { rows } = await client.query<OrdersRow>({ name: 'orders', text: ORDERS, values: [tenantId, nodeIds] });
+function orders(tenantId: string, nodeIds: readonly string[]): pg.QueryConfig {
+  return { name: 'orders', text: ORDERS, values: [tenantId, nodeIds] };
+}
+
+function ordersByNode(rows: readonly OrdersRow[]): ReadonlyMap<string, NodeOrders> {
   return new Map(rows.map((row) => [row.id, toOrders(row)]));
 }
 
@@ -146,15 +158,26 @@ async function readIdentities(client: pg.PoolClient, tenantId: string, clusterId
   return { envelopes, more: last < newest };
 }
 
-async function wake(client: pg.PoolClient, topic: string, clusters: ReadonlySet<string>): Promise<void> {
-  for (const cluster of clusters) await client.query('SELECT palisade.wake($1, $2)', [topic, JSON.stringify({ cluster })]);
+async function bytesOf(pool: pg.Pool, tenantId: string, text: string, values: unknown[]): Promise<Uint8Array | undefined> {
+  const [result] = await inOneTrip(pool, tenantId, [{ text, values }]);
+  return (result!.rows[0] as { bytes: Buffer } | undefined)?.bytes;
 }
 
-async function bytesOf(pool: pg.Pool, tenantId: string, sql: string, values: unknown[]): Promise<Uint8Array | undefined> {
-  return inTenant(pool, tenantId, async (client) => {
-    const { rows } = await client.query<{ bytes: Buffer }>(sql, values);
-    return rows[0]?.bytes;
-  });
+const TENANT = (tenantId: string): pg.QueryConfig => ({ name: 'tenant', text: "SELECT set_config('app.tenant_id', $1, true)", values: [tenantId] });
+
+/**
+ * A transaction whose statements do not depend on each other's results, sent whole. One that fails spoils those after it,
+ * and COMMIT is then a rollback: PostgreSQL sees to that.
+ */
+async function inOneTrip(pool: pg.Pool, tenantId: string, statements: readonly pg.QueryConfig[]): Promise<readonly pg.QueryResult[]> {
+  const client = await pool.connect();
+  const sent = ['BEGIN', TENANT(tenantId), ...statements, 'COMMIT'].map((statement) => client.query(statement));
+  const settled = await Promise.allSettled(sent);
+  const failed = settled.find((one) => one.status === 'rejected');
+  // An error of the server leaves the connection clean; any other may have left half a transaction on it.
+  client.release(failed !== undefined && !(failed.reason instanceof pg.DatabaseError) ? (failed.reason as Error) : undefined);
+  if (failed !== undefined) throw failed.reason;
+  return settled.slice(2, -1).map((one) => (one as PromiseFulfilledResult<pg.QueryResult>).value);
 }
 
 async function inTenant<T>(pool: pg.Pool, tenantId: string, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
@@ -162,7 +185,7 @@ async function inTenant<T>(pool: pg.Pool, tenantId: string, work: (client: pg.Po
   let broken: Error | undefined;
   try {
     await client.query('BEGIN');
-    await client.query({ name: 'tenant', text: "SELECT set_config('app.tenant_id', $1, true)", values: [tenantId] });
+    await client.query(TENANT(tenantId));
     const result = await work(client);
     await client.query('COMMIT');
     return result;
