@@ -34,6 +34,8 @@ export interface FlowPolicyFilter {
   readonly rule?: number | 'default-deny';
 }
 
+export type FlowLayer7 = 'http' | 'dns';
+
 /** Different fields must all hold; values of a list are alternatives. An empty filter matches every flow. */
 export interface FlowFilter {
   readonly source?: FlowEndFilter;
@@ -53,6 +55,12 @@ export interface FlowFilter {
   readonly processes?: readonly NamePattern[];
   /** True: the shadow policy would have decided otherwise. */
   readonly shadowDiffers?: boolean;
+  /** What the shadow policy would have decided, where it differs. */
+  readonly shadowVerdicts?: readonly Verdict[];
+  /** Masks of flag bits (RFC 9293 §3.1, FIN lowest): all bits of one of them were seen, on TCP. */
+  readonly tcpFlags?: readonly number[];
+  /** What was read of the connection's content. */
+  readonly layer7?: readonly FlowLayer7[];
   readonly httpMethods?: readonly string[];
   readonly httpPaths?: readonly NamePattern[];
   /** `404`, or a class such as `5+` (Hubble's form). */
@@ -151,8 +159,12 @@ function matchesEnds(filter: FlowFilter, { source, destination }: FlowRecord): b
   );
 }
 
-function matchesLayers(filter: FlowFilter, { http, dns, process }: FlowRecord): boolean {
+const TCP = 6;
+
+function matchesLayers(filter: FlowFilter, { http, dns, process, protocol, tcpFlags }: FlowRecord): boolean {
   return (
+    wanted(filter.tcpFlags, (masks) => protocol === TCP && masks.some((mask) => (tcpFlags & mask) === mask)) &&
+    wanted(filter.layer7, (layers) => layers.some((layer) => (layer === 'http' ? http : dns) !== undefined)) &&
     wanted(filter.processes, (patterns) => anyPattern(patterns, process?.binary)) &&
     wanted(filter.httpMethods, (methods) => http !== undefined && methods.includes(http.method)) &&
     wanted(filter.httpPaths, (patterns) => anyPattern(patterns, http?.path)) &&
@@ -173,6 +185,7 @@ export function matchesFilter(filter: FlowFilter, flow: FlowRecord): boolean {
     wanted(filter.observers, (patterns) => anyPattern(patterns, flow.node)) &&
     wanted(filter.policies, (policies) => policies.some((one) => flow.policies.some((policy) => matchesPolicy(one, policy)))) &&
     (filter.shadowDiffers === undefined || filter.shadowDiffers === (flow.shadowVerdict !== undefined)) &&
+    wanted(filter.shadowVerdicts, (verdicts) => flow.shadowVerdict !== undefined && verdicts.includes(flow.shadowVerdict)) &&
     matchesLayers(filter, flow)
   );
 }

@@ -2,6 +2,8 @@ export * from './flow-account.ts';
 export * from './flow-batch.ts';
 export * from './flow-batch-builder.ts';
 export * from './flow-columns.ts';
+export * from './flow-count.ts';
+export * from './flow-dns-name.ts';
 export * from './flow-edge.ts';
 export * from './flow-filter.ts';
 export * from './flow-metrics.ts';

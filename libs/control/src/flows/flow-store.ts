@@ -1,4 +1,4 @@
-import type { FlowBatch, FlowCoverage, FlowEdge, FlowRecord, FlowSelection } from '@palisade/flow';
+import type { FlowBatch, FlowCount, FlowCoverage, FlowDnsName, FlowEdge, FlowRecord, FlowSelection } from '@palisade/flow';
 import type { TenantContext, TenantId } from '@palisade/tenancy';
 
 /** Who sent a batch: all of it from the client certificate. */
@@ -109,6 +109,42 @@ export interface FlowEdgeAnswer {
 /** Reads sums, never single flows: as fast for a day as for an hour. */
 export interface FlowEdgeReader {
   edges(context: TenantContext, query: FlowEdgeQuery): Promise<FlowEdgeAnswer>;
+}
+
+export interface FlowDnsQuery {
+  readonly clusterId?: string;
+  /** Answers seen at or after; Unix microseconds. */
+  readonly sinceUs: number;
+  readonly untilUs: number;
+  /** Names that are told apart, most asked first; 1 to 5,000. */
+  readonly limit: number;
+}
+
+export interface FlowDnsAnswers {
+  readonly names: readonly FlowDnsName[];
+  /** Names beyond the limit, and how often they were asked. */
+  readonly beyond: { readonly names: number; readonly lookups: number };
+}
+
+export interface FlowCounts {
+  /** One for every combination that occurred. */
+  readonly counts: readonly FlowCount[];
+  readonly position: IngestPosition;
+  /** More is there now. */
+  readonly more: boolean;
+}
+
+/** Counts single flows inside the store; everything here is limited to the tenant and scope of the context. */
+export interface FlowStatistics {
+  /** What names were asked for, by flows with a DNS answer. */
+  dnsNames(context: TenantContext, query: FlowDnsQuery): Promise<FlowDnsAnswers>;
+  /** A position with every batch that was stored at or after `us` behind it; batches stored before may be behind it too when their commits overlapped. */
+  positionAt(context: TenantContext, us: number): Promise<IngestPosition>;
+  /**
+   * Counts the flows committed after `position` that have an HTTP request, a DNS answer, TCP flags (at the beginning, the end or
+   * the denial of a connection) or an ICMP type (likewise). Whole batches, at least one when there is any, and as many as `rows` allow.
+   */
+  counts(context: TenantContext, query: Pick<FlowQuery, 'clusterId'>, position: IngestPosition, rows: number): Promise<FlowCounts>;
 }
 
 /** A node that sent flows. */

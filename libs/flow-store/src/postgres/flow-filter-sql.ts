@@ -125,8 +125,10 @@ function statusCondition(status: string, parameters: Parameters): string {
 }
 
 function layerConditions(filter: FlowFilter, parameters: Parameters): Conditions {
-  const { httpStatuses, httpMethods } = filter;
+  const { httpStatuses, httpMethods, tcpFlags, layer7 } = filter;
   return [
+    tcpFlags === undefined ? undefined : `(f.protocol = 6 AND EXISTS (SELECT 1 FROM unnest(${parameters.add(tcpFlags)}::integer[]) m WHERE (coalesce(f.tcp_flags, 0) & m) = m))`,
+    layer7 === undefined ? undefined : some(layer7.map((layer) => `f.${layer}_id IS NOT NULL`)),
     inDictionary('f.process_id', 'flow_process', named('p."binary"', filter.processes, parameters)),
     inDictionary('f.http_id', 'flow_http', httpMethods === undefined ? undefined : `p.method = ANY (${parameters.add(httpMethods)}::text[])`),
     inDictionary('f.http_id', 'flow_http', named('p.path', filter.httpPaths, parameters)),
@@ -150,6 +152,7 @@ function filterCondition(filter: FlowFilter, parameters: Parameters): string {
     inDictionary('f.observer_id', 'flow_observer', named('p.node', filter.observers, parameters)),
     policies === undefined ? undefined : some(policies.map((policy) => policyCondition(policy, parameters))),
     shadowDiffers === undefined ? undefined : `f.shadow_verdict IS ${shadowDiffers ? 'NOT ' : ''}NULL`,
+    numbers('f.shadow_verdict', filter.shadowVerdicts, VERDICT, parameters),
     ...layerConditions(filter, parameters),
   ]);
 }

@@ -2,13 +2,12 @@ import type { FlowCoverage } from '@palisade/flow';
 import type { FlowPage, FlowPosition, FlowQuery, FlowReader, FlowTail, IngestPosition } from '@palisade/control';
 import type { TenantContext } from '@palisade/tenancy';
 import type { Pool, PoolClient } from 'pg';
+import { committedAfter, ofBatches, TAIL_BATCHES, takeBatches, type CommittedBatch } from './committed-batches.ts';
 import { readCoverage } from './flow-coverage.ts';
-import { namespaceScopeCondition, Parameters, selectionCondition } from './flow-filter-sql.ts';
+import { Parameters, selectionCondition } from './flow-filter-sql.ts';
 import { FLOW_ROW_COLUMNS, nameFlows, type FlowRow } from './flow-rows.ts';
+import { visibleFlows } from './flow-visibility.ts';
 import { inReadTransaction, timestampText } from './read-transaction.ts';
-
-/** Most ledger rows one `tail` looks at. */
-const TAIL_BATCHES = 500;
 
 /** Reads flows from PostgreSQL with the api's (or worker's) role. Row-level security limits it to the tenant, conditions to the scope. */
 export class PostgresFlowReader implements FlowReader {
@@ -51,16 +50,6 @@ export class PostgresFlowReader implements FlowReader {
   coverage(context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'sinceUs' | 'untilUs'>): Promise<FlowCoverage> {
     return inReadTransaction(this.#pool, context, (client) => readCoverage(client, context, query));
   }
-}
-
-/** What the actor may see, and which cluster was asked for. */
-function visible(context: TenantContext, clusterId: string | undefined, parameters: Parameters): string[] {
-  const { clusters, namespaces } = context.actor.scope;
-  const wanted = clusterId !== undefined ? [clusterId] : clusters === 'all' ? undefined : clusters;
-  return [
-    ...(wanted === undefined ? [] : [`f.observer_id IN (SELECT p.id FROM palisade.flow_observer p WHERE p.cluster_id = ANY (${parameters.add(wanted)}::uuid[]))`]),
-    ...(namespaces === 'all' ? [] : [namespaceScopeCondition(namespaces, parameters)]),
-  ];
 }
 
 function keyset(after: FlowPosition | undefined, order: FlowQuery['order'], parameters: Parameters): string[] {
@@ -113,7 +102,7 @@ async function listRows(client: PoolClient, context: TenantContext, query: FlowQ
     `f.last_seen >= ${parameters.add(timestampText(query.sinceUs))}::timestamptz`,
     `f.last_seen < ${parameters.add(timestampText(query.untilUs))}::timestamptz`,
     ...keyset(query.after, query.order, parameters),
-    ...visible(context, query.clusterId, parameters),
+    ...visibleFlows(context, query.clusterId, parameters),
     selectionCondition(query.selection, parameters),
   ];
   const way = query.order === 'newest' ? 'DESC' : 'ASC';
@@ -122,48 +111,13 @@ async function listRows(client: PoolClient, context: TenantContext, query: FlowQ
   return (await client.query<FlowRow>(sql, parameters.values)).rows;
 }
 
-interface CommittedBatch {
-  readonly commit_order: string;
-  readonly batch_id: string;
-  readonly rows: number;
-  readonly window_start: string;
-  readonly window_end: string;
-}
-
-/** Batches whose commits are final: below the oldest transaction that still runs, in one snapshot with the rows. */
-async function committedAfter(client: PoolClient, { commit, batch }: IngestPosition): Promise<CommittedBatch[]> {
-  const { rows } = await client.query<CommittedBatch>(
-    `SELECT commit_order, batch_id, "rows", window_start::text, window_end::text FROM palisade.flow_batch
-      WHERE (commit_order, batch_id) > ($1::bigint, $2::bigint) AND commit_order < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-      ORDER BY commit_order, batch_id LIMIT $3`,
-    [commit, batch, TAIL_BATCHES],
-  );
-  return rows;
-}
-
-/** Whole batches until `limit` rows; at least one. */
-function takeBatches(batches: readonly CommittedBatch[], limit: number): CommittedBatch[] {
-  const taken: CommittedBatch[] = [];
-  let rows = 0;
-  for (const batch of batches) {
-    if (taken.length > 0 && rows + batch.rows > limit) break;
-    rows += batch.rows;
-    taken.push(batch);
-  }
-  return taken;
-}
-
 async function batchRows(
   client: PoolClient, context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'selection'>, batches: readonly CommittedBatch[],
 ): Promise<FlowRow[]> {
   const parameters = new Parameters();
-  const starts = `(SELECT min(t::timestamptz) FROM unnest(${parameters.add(batches.map((batch) => batch.window_start))}::text[]) t)`;
-  const ends = `(SELECT max(t::timestamptz) FROM unnest(${parameters.add(batches.map((batch) => batch.window_end))}::text[]) t)`;
   const conditions = [
-    `f.last_seen >= ${starts}`,
-    `f.last_seen <= ${ends}`,
-    `f.batch_id = ANY (${parameters.add(batches.map((batch) => batch.batch_id))}::bigint[])`,
-    ...visible(context, query.clusterId, parameters),
+    ...ofBatches(batches, parameters),
+    ...visibleFlows(context, query.clusterId, parameters),
     selectionCondition(query.selection, parameters),
   ];
   const sql = `SELECT ${FLOW_ROW_COLUMNS} FROM palisade.flow f WHERE ${conditions.join(' AND ')} ORDER BY f.batch_id, f."row"`;

@@ -7,6 +7,7 @@ import { PostgresFlowKeeping } from './postgres-flow-keeping.ts';
 import { PostgresFlowReader } from './postgres-flow-reader.ts';
 import { PostgresFlowSink } from './postgres-flow-sink.ts';
 import { PostgresFlowSources } from './postgres-flow-sources.ts';
+import { PostgresFlowStatistics } from './postgres-flow-statistics.ts';
 
 let database: TestDatabase;
 let ingest: pg.Pool;
@@ -29,7 +30,7 @@ afterAll(async () => {
 
 // Every test has a tenant of its own, so one database serves them all.
 describeFlowStore('PostgreSQL', () => 
-  Promise.resolve({ sink: new PostgresFlowSink(ingest), reader: new PostgresFlowReader(api), edges: new PostgresFlowEdges(api), keeping: new PostgresFlowKeeping(worker), sources: new PostgresFlowSources(api) }),
+  Promise.resolve({ sink: new PostgresFlowSink(ingest), reader: new PostgresFlowReader(api), edges: new PostgresFlowEdges(api), keeping: new PostgresFlowKeeping(worker), sources: new PostgresFlowSources(api), statistics: new PostgresFlowStatistics(api) }),
 );
 
 describe('flow partitions', () => {

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { dropCauses, latencyBucket, matchesFlow, parseLabelSelector, parsePrefix, EVERY_FLOW, serviceMap, type FlowFilter, type FlowRecord, type FlowSelection } from '@palisade/flow';
-import type { FlowEdgeReader, FlowKeeping, FlowQuery, FlowReader, FlowSink, FlowSources, SentFlowBatch, StoredFlow } from '@palisade/control';
+import type { FlowEdgeReader, FlowKeeping, FlowQuery, FlowReader, FlowSink, FlowSources, FlowStatistics, SentFlowBatch, StoredFlow } from '@palisade/control';
 import { parseTenantId, systemContext, WHOLE_TENANT, type Scope, type TenantContext } from '@palisade/tenancy';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { describeFlowStatistics } from './flow-statistics-conformance.ts';
 import { BACKEND, droppedFlow, mixedFlows, sampleFlow, sent } from './sample-flows.ts';
 
 export interface FlowStoreUnderTest {
@@ -11,6 +12,7 @@ export interface FlowStoreUnderTest {
   readonly edges: FlowEdgeReader;
   readonly keeping: FlowKeeping;
   readonly sources: FlowSources;
+  readonly statistics: FlowStatistics;
 }
 
 const SECOND_US = 1_000_000;
@@ -53,6 +55,11 @@ const FILTERS: Readonly<Record<string, FlowFilter>> = {
   'a process': { processes: ['*/curl'] },
   'a differing shadow verdict': { shadowDiffers: true },
   'no differing shadow verdict': { shadowDiffers: false },
+  'a shadow verdict': { shadowVerdicts: ['dropped'] },
+  'TCP flags': { tcpFlags: [0x10, 0x03] },
+  'TCP flags that nothing has': { tcpFlags: [0x03] },
+  'what was read of layer 7': { layer7: ['http'] },
+  'any layer 7': { layer7: ['http', 'dns'] },
   'an HTTP method': { httpMethods: ['GET'] },
   'an HTTP path': { httpPaths: ['/cart/*'] },
   'an HTTP status': { httpStatuses: ['503'] },
@@ -74,6 +81,7 @@ function content({ id: _id, clusterId: _cluster, ...flow }: StoredFlow): FlowRec
 
 /** Every implementation of the flow store must pass this. `open` gives an empty store; called before each test. */
 export function describeFlowStore(name: string, open: () => Promise<FlowStoreUnderTest>): void {
+  describeFlowStatistics(name, open);
   describe(`${name} as a flow store`, () => {
     let store: FlowStoreUnderTest;
     let context: TenantContext;
