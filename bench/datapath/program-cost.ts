@@ -2,6 +2,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { PacketLab } from '../../apps/agent/src/enforcer/testing/packet-lab.ts';
+import { segment } from '../../apps/agent/src/enforcer/testing/http-packet.ts';
 import { TCP, frame, ipv4, ipv6, tcp } from '../../apps/agent/src/enforcer/testing/packet.ts';
 import { policyOf } from './configurations.ts';
 
@@ -20,6 +21,10 @@ export interface ProgramCosts {
   readonly v6_established_ns: number;
   readonly new_ns: number;
   readonly deny_ns: number;
+  /** The segment of an HTTP request: method, path and host are read and kept. */
+  readonly http_ns: number;
+  /** A segment with payload of a connection that is found to speak something else. */
+  readonly payload_ns: number;
 }
 
 /** Costs net of the harness (the same run on an interface that is no endpoint), with 100,000 policy entries. */
@@ -43,9 +48,36 @@ export async function measurePrograms(repeat: number): Promise<ProgramCosts> {
       await lab.events();
       denials.push(lab.cost('from_endpoint', denied, 20_000));
     }
-    return { harness_ns: harness, established_ns: established, v6_established_ns: established6, new_ns: await newConnection(lab), deny_ns: Math.min(...denials) - harness };
+    return { harness_ns: harness, established_ns: established, v6_established_ns: established6, new_ns: await newConnection(lab), deny_ns: Math.min(...denials) - harness, ...(await http(lab, harness, repeat)) };
   } finally {
     await lab.remove();
+  }
+}
+
+const REQUEST = 'GET /api/v1/orders HTTP/1.1\r\nHost: orders.shop.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n';
+
+/** A request is read once per connection here, so each is a run of its own; the payload of other connections repeats. */
+async function http(lab: PacketLab, harness: number, repeat: number): Promise<Pick<ProgramCosts, 'http_ns' | 'payload_ns'>> {
+  const before = readFileSync(STATISTICS, 'utf8');
+  const other = frame(ipv4(OUT, 6, segment(40_000, 5000, 2, '\0\0\0\x05other protocol')));
+  lab.sends(frame(ipv4(OUT, 6, tcp(40_000, 5000))));
+  lab.sends(other);
+  const payload = best(() => lab.cost('from_endpoint', other, repeat), 5) - harness;
+  writeFileSync(STATISTICS, '1');
+  try {
+    const rounds: number[] = [];
+    for (let round = 0; round < 4; round += 1) {
+      lab.forget();
+      for (let port = 2000; port < 8000; port += 1) lab.sends(frame(ipv4(OUT, 6, tcp(port, 5000))));
+      await lab.events();
+      const start = lab.kernel.programInfo(lab.program('from_endpoint'));
+      for (let port = 2000; port < 8000; port += 1) lab.sends(frame(ipv4(OUT, 6, segment(port, 5000, 2, REQUEST))));
+      const end = lab.kernel.programInfo(lab.program('from_endpoint'));
+      rounds.push((end.runTimeNs - start.runTimeNs) / (end.runCount - start.runCount));
+    }
+    return { http_ns: Math.round(Math.min(...rounds)), payload_ns: payload };
+  } finally {
+    writeFileSync(STATISTICS, before);
   }
 }
 

@@ -11,7 +11,7 @@
 #ifndef PALISADE_ABI_H
 #define PALISADE_ABI_H
 
-#define PALISADE_ABI 1
+#define PALISADE_ABI 2
 
 /* Two banks: programs read the one named by the lowest bit of the generation, user space fills the other. */
 #define PALISADE_BANKS 2
@@ -73,6 +73,7 @@
 #define CONTROL_BYPASS 0x01 /* break-glass: everything passes, nothing is recorded */
 #define CONTROL_SHADOW 0x02 /* a shadow policy is loaded */
 #define CONTROL_NAMES 0x08 /* some policy names DNS names: answers are learned from */
+#define CONTROL_HTTP 0x10 /* HTTP/1 on TCP connections is read and reported */
 #define CONTROL_AFTER_DNAT 0x04 /* the after-DNAT hooks are attached: egress to services may wait for them */
 
 /* struct endpoint.flags */
@@ -144,6 +145,8 @@ struct connection {
 	__u8 tcp_flags[2];
 	__u8 protocol;
 	__u16 policy_port; /* the port that policy judged, ICMP: the type */
+	__u8 http; /* HTTP_STATE_… */
+	__u8 reserved8[3];
 	__u64 first_seen_ns;
 
 	__u32 rule_id;
@@ -376,5 +379,7 @@ struct endpoint_state {
 	__u32 identity;
 	__u8 attach[24]; /* interface name, zero-padded */
 };
+
+#include "abi_http.h"
 
 #endif

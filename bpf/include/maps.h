@@ -92,9 +92,9 @@ __attribute__((used)) static int layouts_in_btf(struct policy_key *a, struct pol
 }
 
 __attribute__((used)) static int more_layouts_in_btf(struct prefix6_key *a, struct address_class *b, struct service_key *c,
-						     struct flow_event *d)
+						     struct flow_event *d, struct http_event *e)
 {
-	return !a + !b + !c + !d;
+	return !a + !b + !c + !d + !e;
 }
 
 #endif

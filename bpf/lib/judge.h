@@ -219,6 +219,7 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 
 	__builtin_memset(c, 0, sizeof(*c));
 	c->protocol = p->protocol;
+	c->http = tcp && s->control_flags & CONTROL_HTTP ? HTTP_STATE_UNDECIDED : HTTP_STATE_OTHER;
 	if (direction == DIRECTION_EGRESS && (s->control_flags & CONTROL_AFTER_DNAT) && p->protocol != IPPROTO_ICMP &&
 	    p->protocol != IPPROTO_ICMPV6 && is_service(s)) {
 		c->flags = CONNECTION_TRANSLATED | CONNECTION_PENDING;
@@ -353,6 +354,7 @@ static __always_inline int judge_family(struct scene *s, const int v6)
 			goto fresh;
 		}
 		connection_touch(c, s, is_reply);
+		s->watch_http = c->http < HTTP_STATE_OTHER;
 		return c->verdict == VERDICT_AUDIT ? PASS_AUDITED : PASS;
 	}
 fresh:

@@ -51,6 +51,7 @@ struct packet {
 	__u32 length; /* bytes of the whole frame or packet */
 	__u32 l4_offset;
 	__u32 l4_length;
+	__u32 l4_header; /* TCP: bytes of its header */
 };
 
 /* Where packet bytes come from: a TC program's context, or the linear part of the kernel's buffer. */
@@ -160,6 +161,7 @@ static __always_inline int parse_layer4(const struct reader *from, struct packet
 			if ((offset_flags[0] >> 4) < 5 || (__u32)(offset_flags[0] >> 4) * 4 > p->l4_length)
 				return -1;
 			p->tcp_flags = offset_flags[1];
+			p->l4_header = (offset_flags[0] >> 4) * 4;
 		} else if (p->l4_length < 12) {
 			return -1;
 		}

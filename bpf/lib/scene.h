@@ -31,6 +31,8 @@ struct scene {
 	__u32 picking_up;
 	__u32 existing; /* policy is asked again about a connection that it allowed before */
 	__u64 socket_cookie;
+	__u32 watch_http; /* the packet's connection may speak HTTP, see http.h */
+	__u32 reserved;
 };
 
 /* Per processor instead of on the stack, which is 512 bytes for all calls together. One row for each kind of program that
@@ -56,6 +58,7 @@ static __always_inline struct scene *scene_of(__u32 row, const struct endpoint *
 	s->pass_mark = 0;
 	s->existing = 0;
 	s->socket_cookie = 0;
+	s->watch_http = 0;
 	return s;
 }
 

@@ -19,6 +19,7 @@
 #include "../lib/fragment.h"
 #include "../lib/judge.h"
 #include "../lib/dns.h"
+#include "../lib/http.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -124,6 +125,8 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 		fragment_remember(s);
 	if (verdict != DROP && s->control_flags & CONTROL_NAMES && s->packet.protocol == IPPROTO_UDP && !s->packet.later_fragment)
 		dns_learn(skb, s);
+	if (s->watch_http && s->packet.l4_header && (s->packet.l4_length > s->packet.l4_header || s->packet.tcp_flags & (TCP_FIN | TCP_RST)))
+		http_observe(skb, s);
 	return verdict;
 }
 

@@ -40,6 +40,22 @@ export interface KernelFlowEvent {
   /** The address that was translated to `destination` on the way, where there was one. */
   readonly serviceAddress?: string;
   readonly servicePort?: number;
+  /** Where `event` is `l7`. */
+  readonly http?: KernelHttp;
+}
+
+/** An HTTP/1 exchange as the kernel saw it, or what else a connection turned out to be. */
+export interface KernelHttp {
+  /** `tls`, `http2`: content that cannot be seen here; the other fields are empty. */
+  readonly kind: 'exchange' | 'tls' | 'http2';
+  readonly method: string;
+  /** As sent, without query string; at most 192 bytes, `pathCut` when there was more. */
+  readonly path: string;
+  readonly pathCut: boolean;
+  readonly host: string;
+  /** 0: the connection ended without an answer. */
+  readonly status: number;
+  readonly latencyUs: number;
 }
 
 /** Losses since start, by place; monotonic. `seen = exported + sampled + dropped` holds with them. */

@@ -1,5 +1,6 @@
 import type { KernelFlowEvent, KernelLossCounters, LocalEndpoint, ServiceAddress } from '@palisade/dataplane';
 import type { ResolvedNode } from '@palisade/policy';
+import type { HttpCounts } from './http-drain.ts';
 
 /** A verified program object, ready to load. */
 export interface ProgramObject {
@@ -48,6 +49,8 @@ export interface DatapathCounters {
   readonly auditedPackets: bigint;
   readonly perEndpoint: readonly { readonly key: string; readonly forwardedPackets: bigint; readonly droppedPackets: bigint }[];
   readonly losses: KernelLossCounters;
+  /** What the HTTP reader counted; absent before the first program. */
+  readonly http?: HttpCounts;
 }
 
 /**

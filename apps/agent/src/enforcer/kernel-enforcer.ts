@@ -13,6 +13,7 @@ import { NativeKernel } from '@palisade/kernel';
 import { executeAction, type ExecutionContext } from './action-executor.ts';
 import type { DatapathCounters, DesiredState, Enforcer, KernelFeatures, RunningState } from './enforcer.ts';
 import { FlowDrain } from './flow-drain.ts';
+import { HttpDrain } from './http-drain.ts';
 import { MapSet, rowKey } from './map-set.ts';
 import { Pins } from './pins.ts';
 import { ProgramSet, endpointObject } from './program-set.ts';
@@ -55,6 +56,7 @@ class KernelEnforcer implements Enforcer {
   readonly #adoptionMs: number;
   readonly #failures = new Map<number, string>();
   readonly #drain: FlowDrain;
+  readonly #http: HttpDrain;
 
   constructor(options: KernelEnforcerOptions) {
     this.#kernel = options.kernel ?? new NativeKernel();
@@ -62,6 +64,7 @@ class KernelEnforcer implements Enforcer {
     this.#maps = new MapSet(this.#kernel, this.#pins);
     this.#programs = new ProgramSet(this.#kernel, this.#pins, options.maxEntries ?? {});
     this.#drain = new FlowDrain(this.#kernel, this.#maps, this.#programs, options.deltaIntervalMs ?? DELTA_INTERVAL_MS);
+    this.#http = new HttpDrain(this.#kernel, this.#maps);
     this.#adoptionMs = options.adoptionMs ?? ADOPTION_MS;
     this.#namespace = options.networkNamespace;
   }
@@ -156,7 +159,9 @@ class KernelEnforcer implements Enforcer {
   async drain(limit: number): Promise<readonly KernelFlowEvent[]> {
     if (!this.#maps.exist()) return [];
     const programDigest = readProgramDigest(this.#kernel, this.#maps);
-    return programDigest === '' ? [] : this.#drain.drain(limit, programDigest);
+    if (programDigest === '') return [];
+    const events = this.#drain.drain(limit, programDigest);
+    return [...events, ...this.#http.drain(limit - events.length)];
   }
 
   async counters(): Promise<DatapathCounters> {
@@ -171,6 +176,7 @@ class KernelEnforcer implements Enforcer {
       auditedPackets: total((one) => one.auditedPackets),
       perEndpoint: perEndpoint.map(({ key, forwardedPackets, droppedPackets }) => ({ key, forwardedPackets, droppedPackets })),
       losses: this.#drain.losses(),
+      http: this.#http.counts(),
     };
   }
 
@@ -215,6 +221,7 @@ class KernelEnforcer implements Enforcer {
 
   async close(): Promise<void> {
     this.#drain.close();
+    this.#http.close();
     this.#maps.close();
   }
 }

@@ -1,6 +1,7 @@
 import type { KernelFlowEvent } from '@palisade/dataplane';
 import { dropReasonName, type FlowEnd, type FlowPeer, type FlowRecord } from '@palisade/flow';
 import type { FlowNames } from './flow-names.ts';
+import { PathTemplates } from './path-template.ts';
 
 const DEFAULT_NETWORK = 'default';
 
@@ -31,6 +32,7 @@ class Ends {
 }
 
 const ends = new Ends();
+const paths = new PathTemplates();
 
 /**
  * Connections are seen at both ends; their counters count once, at the source (flows.md). The destination still reports
@@ -38,8 +40,16 @@ const ends = new Ends();
  */
 export function isSecondSighting(event: KernelFlowEvent, names: FlowNames): boolean {
   if (event.direction !== 'ingress' || event.verdict !== 'forwarded') return false;
-  if (event.event !== 'delta' && event.event !== 'closed') return false;
+  if (event.event !== 'delta' && event.event !== 'closed' && event.event !== 'l7') return false;
   return names.isObserved(names.endpoint(event.endpointSlot)?.network ?? DEFAULT_NETWORK, event.source);
+}
+
+/** HTTP as it is stored: the path as a template, nothing of the query string, the host or the headers. */
+function httpPart(event: KernelFlowEvent, destination: FlowPeer): Pick<FlowRecord, 'http'> {
+  const { http } = event;
+  if (http === undefined || http.kind !== 'exchange') return {};
+  const path = paths.get(destination.workload ?? destination.address, http.path, http.pathCut);
+  return { http: { method: http.method, path, ...(http.status === 0 ? {} : { status: http.status, latencyUs: http.latencyUs }) } };
 }
 
 /** Gives a kernel event its names, policies and wall time. */
@@ -71,6 +81,7 @@ export function enrichFlow(event: KernelFlowEvent, names: FlowNames, offsetUs: n
     firstSeenUs: wallUs(event.firstSeenNs, offsetUs),
     lastSeenUs: wallUs(event.lastSeenNs, offsetUs),
     tcpFlags: event.tcpFlags,
+    ...httpPart(event, egress ? far : local),
     ...(event.command === '' ? {} : { process: { binary: event.command, pid: event.pid, uid: event.uid } }),
     generation: knowledge.generation,
     policyRevision: knowledge.resolved?.policyRevision ?? 0,

@@ -1,6 +1,6 @@
 /** Numbers of bpf/include/abi.h that user space needs. A test reads them out of the header. */
 
-export const PALISADE_ABI = 1;
+export const PALISADE_ABI = 2;
 export const PALISADE_BANKS = 2;
 export const MAX_ENDPOINTS = 4096;
 export const MAX_ADDRESS_MAPS = 4;
@@ -16,6 +16,7 @@ export const ENTRY_RULE = 0x02;
 export const CONTROL_BYPASS = 0x01;
 export const CONTROL_SHADOW = 0x02;
 export const CONTROL_NAMES = 0x08;
+export const CONTROL_HTTP = 0x10;
 export const CONTROL_AFTER_DNAT = 0x04;
 
 export const MAX_NAME_SELECTORS = 64;
@@ -29,6 +30,12 @@ export const FLOW_REPLY = 0x01;
 export const FLOW_TRANSLATED = 0x02;
 export const FLOW_SHADOW = 0x04;
 export const FLOW_LOG = 0x08;
+
+export const HTTP_EVENT_EXCHANGE = 1;
+export const HTTP_EVENT_TLS = 2;
+export const HTTP_EVENT_HTTP2 = 3;
+export const HTTP_PATH_CUT = 0x01;
+export const HTTP_TRANSLATED = 0x02;
 
 export const CONNECTION_FORWARD_FROM_LOW = 0x01;
 export const CONNECTION_EGRESS = 0x02;

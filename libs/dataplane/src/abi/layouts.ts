@@ -43,6 +43,8 @@ export const CONNECTION = layout('connection', {
   tcp_flags: ['u8', 2],
   protocol: ['u8'],
   policy_port: ['u16'],
+  http: ['u8'],
+  reserved8: ['u8', 3],
   first_seen_ns: ['u64'],
   rule_id: ['u32'],
   peer_identity: ['u32'],
@@ -136,6 +138,43 @@ export const FLOW_EVENT = layout('flow_event', {
   command: ['u8', 16],
 });
 
+export const HTTP_EVENT = layout('http_event', {
+  time_ns: ['u64'],
+  latency_ns: ['u64'],
+  source: ['u8', 16],
+  destination: ['u8', 16],
+  backend: ['u8', 16],
+  source_port: ['u16'],
+  destination_port: ['u16'],
+  backend_port: ['u16'],
+  slot: ['u16'],
+  status: ['u16'],
+  reserved: ['u16'],
+  ifindex: ['u32'],
+  peer_identity: ['u32'],
+  rule_id: ['u32'],
+  generation: ['u32'],
+  kind: ['u8'],
+  family: ['u8'],
+  direction: ['u8'],
+  verdict: ['u8'],
+  method: ['u8'],
+  path_length: ['u8'],
+  host_length: ['u8'],
+  flags: ['u8'],
+  path: ['u8', 192],
+  host: ['u8', 64],
+});
+
+export const HTTP_COUNTERS = layout('http_counters', {
+  requests: ['u64'],
+  unparsed: ['u64'],
+  pipelined: ['u64'],
+  tls: ['u64'],
+  http2: ['u64'],
+  ring_full: ['u64'],
+});
+
 export const MAPPED_ADDRESS = layout('mapped_address', { network: ['u32'], address_be: ['u8', 16] });
 export const NAME_KEY = layout('name_key', { hash: ['u64'], kind: ['u32'], reserved: ['u32'] });
 export const NAME_SELECTOR = layout('name_selector', { text: ['u8', 256] });
@@ -183,6 +222,8 @@ export const LAYOUTS = [
   ENDPOINT_COUNTERS,
   LOSS_COUNTERS,
   FLOW_EVENT,
+  HTTP_EVENT,
+  HTTP_COUNTERS,
   MAPPED_ADDRESS,
   NAME_KEY,
   NAME_SELECTOR,

@@ -9,6 +9,7 @@ import {
   ENDPOINT,
   ENDPOINT_COUNTERS,
   ENDPOINT_STATE,
+  HTTP_COUNTERS,
   LEARNED_ADDRESS,
   LOSS_COUNTERS,
   MAPPED_ADDRESS,
@@ -63,6 +64,8 @@ export const MAP_DEFINITIONS: Readonly<Record<string, MapDefinition>> = {
   name_selectors: array(NAME_SELECTOR.size, MAX_NAME_SELECTORS),
   processes: { type: 'lru-hash', keySize: 8, valueSize: PROCESS.size, maxEntries: 65536 },
   events: { type: 'ring-buffer', keySize: 0, valueSize: 0, maxEntries: 8 << 20 },
+  http_events: { type: 'ring-buffer', keySize: 0, valueSize: 0, maxEntries: 2 << 20 },
+  http_counters: array(HTTP_COUNTERS.size, 1, 'percpu-array'),
   bank_states: array(BANK_STATE.size, PALISADE_BANKS),
   endpoint_states: array(ENDPOINT_STATE.size, BANKED),
 };

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* Part of abi.h: what programs and user space share about HTTP. */
+#ifndef PALISADE_ABI_HTTP_H
+#define PALISADE_ABI_HTTP_H
+
+/* struct connection.http: what its first bytes were, and whether a request waits for its answer. See lib/http.h. */
+#define HTTP_STATE_UNDECIDED 0
+#define HTTP_STATE_IDLE 1
+#define HTTP_STATE_WAITING 2
+#define HTTP_STATE_UNREAD 3 /* a request waits that could not be read */
+#define HTTP_STATE_OTHER 4  /* from here on: not looked at again */
+#define HTTP_STATE_TLS 5
+#define HTTP_STATE_HTTP2 6
+
+/* struct http_event */
+#define HTTP_EVENT_EXCHANGE 1
+#define HTTP_EVENT_TLS 2   /* the connection begins with a ClientHello: content cannot be seen */
+#define HTTP_EVENT_HTTP2 3 /* it begins with the preface of HTTP/2, which is not read */
+#define HTTP_METHOD_GET 1
+#define HTTP_METHOD_HEAD 2
+#define HTTP_METHOD_POST 3
+#define HTTP_METHOD_PUT 4
+#define HTTP_METHOD_DELETE 5
+#define HTTP_METHOD_PATCH 6
+#define HTTP_METHOD_OPTIONS 7
+#define HTTP_METHOD_CONNECT 8
+#define HTTP_METHOD_TRACE 9
+#define HTTP_PATH_CUT 0x01 /* the path is longer than what is kept */
+#define HTTP_TRANSLATED 0x02
+#define HTTP_PATH_BYTES 192
+#define HTTP_HOST_BYTES 64
+
+/* One request with its answer, or what a connection was found to be; in a ring of its own. Times in nanoseconds. */
+struct http_event {
+	__u64 time_ns;
+	__u64 latency_ns; /* from the request's segment to the answer's; precise clock */
+	__u8 source[16];  /* of the forward direction */
+	__u8 destination[16];
+	__u8 backend[16]; /* destination after DNAT, zero where there was none */
+	__u16 source_port;
+	__u16 destination_port;
+	__u16 backend_port;
+	__u16 slot;
+	__u16 status; /* 0: none was seen */
+	__u16 reserved;
+	__u32 ifindex;
+	__u32 peer_identity;
+	__u32 rule_id;
+	__u32 generation;
+	__u8 kind;
+	__u8 family;
+	__u8 direction;
+	__u8 verdict;
+	__u8 method;
+	__u8 path_length;
+	__u8 host_length;
+	__u8 flags;
+	__u8 path[HTTP_PATH_BYTES];
+	__u8 host[HTTP_HOST_BYTES];
+};
+
+struct http_counters {
+	__u64 requests;
+	__u64 unparsed;  /* requests or answers that could not be read */
+	__u64 pipelined; /* segments that look like a request while another waits */
+	__u64 tls;
+	__u64 http2;
+	__u64 ring_full; /* events that found no room */
+};
+
+#endif
