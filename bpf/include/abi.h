@@ -52,6 +52,7 @@
 #define EVENT_DNS 7
 
 #define ENTRY_LOG 0x01
+#define ENTRY_GATE 0x04 /* verdict L7: the HTTP gate enforces its rules */
 #define ENTRY_RULE 0x02 /* a rule decided; without it a deny is the default deny */
 
 /* struct connection.state */
@@ -67,12 +68,14 @@
 #define CONNECTION_PENDING 0x08          /* translated, and nothing has decided yet */
 #define CONNECTION_LOG 0x10
 #define CONNECTION_RULE 0x20
+#define CONNECTION_STEERED 0x80 /* goes through the HTTP gate, whatever later policies say */
 #define CONNECTION_ADOPTED 0x40 /* older than the hooks: which end opened it is a guess */
 
 /* struct control.flags */
 #define CONTROL_BYPASS 0x01 /* break-glass: everything passes, nothing is recorded */
 #define CONTROL_SHADOW 0x02 /* a shadow policy is loaded */
 #define CONTROL_NAMES 0x08 /* some policy names DNS names: answers are learned from */
+#define CONTROL_GATE 0x20 /* there is an HTTP gate; without it rules on HTTP drop */
 #define CONTROL_HTTP 0x10 /* HTTP/1 on TCP connections is read and reported */
 #define CONTROL_AFTER_DNAT 0x04 /* the after-DNAT hooks are attached: egress to services may wait for them */
 

@@ -12,6 +12,23 @@
 #define HTTP_STATE_TLS 5
 #define HTTP_STATE_HTTP2 6
 
+/*
+ * skb mark bits between the programs, the gate's sockets and the routing rule that delivers to them. A packet to be
+ * steered carries MARK_STEER; what the gate sends to a client or a server carries the mark of its socket.
+ */
+#define MARK_GATE_MASK 0x00700000
+#define MARK_STEER 0x00100000
+#define MARK_STEER_REPLY 0x00300000
+#define MARK_GATE_DOWN 0x00400000
+#define MARK_GATE_UP 0x00600000
+
+/* The gate's listening ports on the loopback addresses; 0: none. */
+struct http_gate {
+	__u16 port4_be;
+	__u16 port6_be;
+	__u32 reserved;
+};
+
 /* struct http_event */
 #define HTTP_EVENT_EXCHANGE 1
 #define HTTP_EVENT_TLS 2   /* the connection begins with a ClientHello: content cannot be seen */

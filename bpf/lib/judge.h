@@ -48,7 +48,8 @@ static __always_inline void ask_policy(struct scene *s, const __u32 *address, __
 			out->verdict = VERDICT_AUDIT;
 	} else if (entry.verdict == VERDICT_AUDIT) {
 		out->reason = entry.flags & ENTRY_RULE ? REASON_POLICY_RULE : REASON_POLICY;
-	} else if (entry.verdict == VERDICT_L7) {
+	} else if (entry.verdict == VERDICT_L7 && !(s->may_steer && protocol == IPPROTO_TCP && entry.flags & ENTRY_GATE &&
+						    s->control_flags & CONTROL_GATE)) {
 		/* Rules on layer 7 that nothing enforces must not pass unseen. */
 		out->verdict = VERDICT_DENY;
 		out->reason = REASON_L7;
@@ -215,7 +216,7 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 	__u32 direction = s->direction;
 	__u16 port = p->policy_port;
 	struct connection *c = &s->fresh;
-	int swapped = 0;
+	int swapped = 0, counts = 1;
 
 	__builtin_memset(c, 0, sizeof(*c));
 	c->protocol = p->protocol;
@@ -242,6 +243,8 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 			return report_drop(s, 0, direction, swapped);
 		connection_take(c, s);
 	}
+	if (c->verdict == VERDICT_L7)
+		counts = steer_connection(s, c, swapped);
 
 	if (tcp && (p->tcp_flags & TCP_RST))
 		return PASS; /* nothing will follow it */
@@ -254,10 +257,12 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 	c->policy_port = port;
 	c->socket_cookie = s->socket_cookie;
 	c->first_seen_ns = c->last_seen_ns = s->now_ns;
-	c->packets[0] = !swapped;
-	c->packets[1] = swapped;
-	c->bytes[0] = swapped ? 0 : p->length;
-	c->bytes[1] = swapped ? p->length : 0;
+	if (counts) {
+		c->packets[0] = !swapped;
+		c->packets[1] = swapped;
+		c->bytes[0] = swapped ? 0 : p->length;
+		c->bytes[1] = swapped ? p->length : 0;
+	}
 	c->tcp_flags[0] = swapped ? 0 : p->tcp_flags;
 	c->tcp_flags[1] = swapped ? p->tcp_flags : 0;
 	if (!(c->flags & CONNECTION_PENDING))
@@ -297,6 +302,7 @@ static __always_inline void judge_again(struct scene *s, struct connection *c, i
 		if (!is_reply)
 			return; /* the after-DNAT hook judges it */
 		__builtin_memcpy(backend, c->backend, 16);
+		s->may_steer = 0;
 		judge(s, backend, DIRECTION_EGRESS, c->protocol, c->backend_port, v6);
 	} else {
 		judge(s, peer_address(s), direction, c->protocol, c->policy_port, v6);
@@ -353,7 +359,8 @@ static __always_inline int judge_family(struct scene *s, const int v6)
 			connection_remove(&key, v6);
 			goto fresh;
 		}
-		connection_touch(c, s, is_reply);
+		if (!is_steered(c) || steer_connection(s, c, is_reply))
+			connection_touch(c, s, is_reply);
 		s->watch_http = c->http < HTTP_STATE_OTHER;
 		return c->verdict == VERDICT_AUDIT ? PASS_AUDITED : PASS;
 	}

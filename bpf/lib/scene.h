@@ -32,6 +32,10 @@ struct scene {
 	__u32 existing; /* policy is asked again about a connection that it allowed before */
 	__u64 socket_cookie;
 	__u32 watch_http; /* the packet's connection may speak HTTP, see http.h */
+	__u32 gate_mark;  /* the packet's own, see l7_redirect.h */
+	__u32 may_steer;  /* here a packet can be handed to the HTTP gate */
+	__u32 steer;      /* and is */
+	__u32 arrived;    /* it was judged on its way out and has been turned round */
 	__u32 reserved;
 };
 
@@ -59,6 +63,7 @@ static __always_inline struct scene *scene_of(__u32 row, const struct endpoint *
 	s->existing = 0;
 	s->socket_cookie = 0;
 	s->watch_http = 0;
+	s->gate_mark = s->may_steer = s->steer = s->arrived = 0;
 	return s;
 }
 

@@ -17,6 +17,7 @@
 #include "../lib/policy.h"
 #include "../lib/connection.h"
 #include "../lib/fragment.h"
+#include "../lib/l7_redirect.h"
 #include "../lib/judge.h"
 #include "../lib/dns.h"
 #include "../lib/http.h"
@@ -112,6 +113,11 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 		return drop_unread(s, REASON_UNSUPPORTED);
 	if (bad)
 		return drop_unread(s, REASON_INVALID);
+	if (s->direction == DIRECTION_EGRESS && s->gate_mark & MARK_STEER) {
+		s->arrived = 1;
+		s->steer = s->gate_mark == MARK_STEER_REPLY ? STEER_REPLY : STEER_FORWARD;
+		return PASS;
+	}
 	if (is_link_upkeep(&s->packet))
 		return PASS;
 	if (s->packet.later_fragment && fragment_recall(s))
@@ -141,10 +147,17 @@ static __always_inline int at_interface(struct __sk_buff *skb, __u32 direction)
 	s = scene_of(SCENE_INTERFACE, endpoint, skb->ifindex, direction, skb->len);
 	if (!s || scene_open(s, bpf_ktime_get_coarse_ns()) || s->control_flags & CONTROL_BYPASS)
 		return TCX_NEXT;
+	s->gate_mark = skb->mark & MARK_GATE_MASK;
+	s->may_steer = 1;
 	verdict = examine(skb, s);
-	count_packet(s, verdict != DROP, verdict == PASS_AUDITED);
+	if (s->steer && verdict != DROP && direction == DIRECTION_EGRESS && steer_here(skb, s))
+		verdict = drop_unread(s, REASON_L7);
+	if (!s->arrived || verdict == DROP)
+		count_packet(s, verdict != DROP, verdict == PASS_AUDITED);
 	if (verdict == DROP)
 		return TC_ACT_SHOT;
+	if (s->steer && direction == DIRECTION_INGRESS)
+		return steer_back(skb, s);
 	if (s->pass_mark)
 		skb->mark |= s->pass_mark;
 	return TCX_NEXT;

@@ -6,7 +6,7 @@
 import { DomainError } from '@palisade/errors';
 import type { AddressClass, PolicyEntry, ResolvedNode } from '@palisade/policy';
 import { parseAddress, parsePrefix } from './abi/address.ts';
-import { DIRECTION_NUMBER, ENTRY_LOG, ENTRY_RULE, MAX_ENDPOINTS, VERDICT_NUMBER } from './abi/constants.ts';
+import { DIRECTION_NUMBER, ENTRY_GATE, ENTRY_LOG, ENTRY_RULE, MAX_ENDPOINTS, VERDICT_NUMBER } from './abi/constants.ts';
 import {
   ADDRESS4_KEY,
   ADDRESS6_KEY,
@@ -106,7 +106,7 @@ function encodeEntries(entries: readonly PolicyEntry[], resolved: ResolvedNode):
       {
         rule_id: entry.ruleId,
         verdict: VERDICT_NUMBER[entry.verdict],
-        flags: (entry.log ? ENTRY_LOG : 0) | (byRule ? ENTRY_RULE : 0),
+        flags: (entry.log ? ENTRY_LOG : 0) | (isForGate(entry, resolved) ? ENTRY_GATE : 0) | (byRule ? ENTRY_RULE : 0),
         l7: entry.l7 ?? 0,
       },
       values,
@@ -114,6 +114,12 @@ function encodeEntries(entries: readonly PolicyEntry[], resolved: ResolvedNode):
     );
   }
   return { keys, values };
+}
+
+/** Hard rules on HTTP are the gate's; others (DNS, soft ones) have no enforcer yet, so that the programs drop. */
+function isForGate(entry: PolicyEntry, { l7Rules }: Pick<ResolvedNode, 'l7Rules'>): boolean {
+  const rules = entry.verdict === 'l7' ? l7Rules[entry.l7 ?? -1] : undefined;
+  return rules !== undefined && rules.mode === 'hard' && rules.http !== undefined;
 }
 
 /** The prefix lengths in use per direction, longest first, and whether a direction has entries at all. */

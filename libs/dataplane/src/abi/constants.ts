@@ -11,11 +11,13 @@ export const VERDICT_NUMBER = { deny: 0, allow: 1, audit: 2, l7: 3 } as const;
 export const EVENT_KIND = { new: 1, delta: 2, closed: 3, dropped: 4, shadow: 5, l7: 6, dns: 7 } as const;
 
 export const ENTRY_LOG = 0x01;
+export const ENTRY_GATE = 0x04;
 export const ENTRY_RULE = 0x02;
 
 export const CONTROL_BYPASS = 0x01;
 export const CONTROL_SHADOW = 0x02;
 export const CONTROL_NAMES = 0x08;
+export const CONTROL_GATE = 0x20;
 export const CONTROL_HTTP = 0x10;
 export const CONTROL_AFTER_DNAT = 0x04;
 
@@ -36,6 +38,10 @@ export const HTTP_EVENT_TLS = 2;
 export const HTTP_EVENT_HTTP2 = 3;
 export const HTTP_PATH_CUT = 0x01;
 export const HTTP_TRANSLATED = 0x02;
+
+export const MARK_STEER = 0x00100000;
+export const MARK_GATE_DOWN = 0x00400000;
+export const MARK_GATE_UP = 0x00600000;
 
 export const CONNECTION_FORWARD_FROM_LOW = 0x01;
 export const CONNECTION_EGRESS = 0x02;

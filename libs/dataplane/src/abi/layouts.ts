@@ -166,6 +166,8 @@ export const HTTP_EVENT = layout('http_event', {
   host: ['u8', 64],
 });
 
+export const HTTP_GATE = layout('http_gate', { port4_be: ['u16'], port6_be: ['u16'], reserved: ['u32'] });
+
 export const HTTP_COUNTERS = layout('http_counters', {
   requests: ['u64'],
   unparsed: ['u64'],
@@ -224,6 +226,7 @@ export const LAYOUTS = [
   FLOW_EVENT,
   HTTP_EVENT,
   HTTP_COUNTERS,
+  HTTP_GATE,
   MAPPED_ADDRESS,
   NAME_KEY,
   NAME_SELECTOR,
