@@ -1,27 +1,5 @@
 import { FLOW_DIRECTION, FLOW_EVENT, LATENCY_BUCKETS, latencyBucket, VERDICT, type FlowColumns } from '@palisade/flow';
 
-/** One part of a minute's sums, as it is inserted into `palisade.flow_edge_minute`. */
-export interface EdgePart {
-  readonly bucketUs: number;
-  readonly clusterId: string;
-  readonly sourceId: number;
-  readonly destinationId: number;
-  readonly port: number;
-  readonly protocol: number;
-  readonly verdict: number;
-  readonly dropReason: number;
-  /** 0: none. Only where something was denied. */
-  readonly policySetId: number;
-  flows: number;
-  packets: number;
-  bytes: number;
-  replyPackets: number;
-  replyBytes: number;
-  httpRequests: number;
-  httpErrors: number;
-  httpLatency: number[] | undefined;
-}
-
 /** What a batch's indexes mean in the store. */
 export interface EdgeSource {
   readonly clusterId: string;
@@ -31,26 +9,48 @@ export interface EdgeSource {
   readonly policySets: Int32Array;
 }
 
+/** Fields of a part's key, in the order in which `EdgeSums` keeps them. */
+export const EDGE_KEY = { minute: 0, cluster: 1, source: 2, destination: 3, port: 4, protocol: 5, verdict: 6, dropReason: 7, policySet: 8 } as const;
+const KEYS = 9;
+/** Sums of a part. */
+export const EDGE_SUM = { flows: 0, packets: 1, bytes: 2, replyPackets: 3, replyBytes: 4, httpRequests: 5, httpErrors: 6 } as const;
+const SUMS = 7;
+
 const MINUTE_US = 60_000_000;
 const SERVER_ERROR = 500;
+const FIRST_ROOM = 1024;
 
-/** Whether the row begins a connection. Both ends report the beginning; it counts at the source, or where only the destination is ours. */
-function begins(columns: FlowColumns, row: number): boolean {
-  if (columns.event[row] !== FLOW_EVENT.new) return columns.event[row] === FLOW_EVENT.dropped;
-  const source = columns.peers[columns.source[row] ?? 0];
-  return columns.direction[row] === FLOW_DIRECTION.egress || source?.workload === undefined;
+/**
+ * Whether the row begins a connection. Both ends report the beginning; it counts at the source, or where only the
+ * destination is ours.
+ */
+function begins(columns: FlowColumns, row: number, event: number): boolean {
+  if (event !== FLOW_EVENT.new) return event === FLOW_EVENT.dropped;
+  if (columns.direction[row] === FLOW_DIRECTION.egress) return true;
+  return columns.peers[columns.source[row] ?? 0]?.workload === undefined;
 }
 
-/** Rows whose counters count. `new` tells of packets that the first delta tells of again. */
-function counts(event: number | undefined): boolean {
+/** Events whose counters count. `new` tells of packets that the first delta tells of again. */
+function counts(event: number): boolean {
   return event === FLOW_EVENT.delta || event === FLOW_EVENT.closed || event === FLOW_EVENT.dropped;
 }
 
-/** Sums up the flows of one commit by edge and minute. Past the cap, ends fold into `other`: counted, not told apart. */
+/**
+ * Sums up the flows of one commit and tenant by edge and minute, in a hash table of plain numbers. Past the cap, ends fold
+ * into `other`: counted, not told apart.
+ */
 export class EdgeSums {
-  readonly #parts = new Map<string, EdgePart>();
   readonly #cap: number;
   readonly #otherId: number;
+  readonly #clusters: string[] = [];
+  readonly #latencies = new Map<number, number[]>();
+  /** Part + 1 by hash; 0: free. Never more than half full. */
+  #slots = new Int32Array(FIRST_ROOM * 2);
+  #keys = new Int32Array(FIRST_ROOM * KEYS);
+  #sums = new Float64Array(FIRST_ROOM * SUMS);
+  #length = 0;
+  #folded = 0;
+  readonly #key = new Int32Array(KEYS);
 
   /** @param otherId party id that stands for everything beyond the cap */
   constructor(cap: number, otherId: number) {
@@ -58,108 +58,153 @@ export class EdgeSums {
     this.#otherId = otherId;
   }
 
-  get parts(): readonly EdgePart[] {
-    return [...this.#parts.values()];
+  /** Parts so far; each is a number below. */
+  get length(): number {
+    return this.#length;
   }
 
-  add(source: EdgeSource, rows: readonly number[]): void {
-    const near = new NearParts(source.columns);
-    for (const row of rows) this.#addRow(source, row, near);
+  /** Rows whose ends were folded. */
+  get folded(): number {
+    return this.#folded;
   }
 
-  #addRow(source: EdgeSource, row: number, near: NearParts): void {
+  key(part: number, field: keyof typeof EDGE_KEY): number {
+    return this.#keys[part * KEYS + EDGE_KEY[field]] ?? 0;
+  }
+
+  sum(part: number, field: keyof typeof EDGE_SUM): number {
+    return this.#sums[part * SUMS + EDGE_SUM[field]] ?? 0;
+  }
+
+  clusterId(part: number): string {
+    return this.#clusters[this.key(part, 'cluster')] ?? '';
+  }
+
+  /** Requests by latency; undefined where none was measured. */
+  latency(part: number): readonly number[] | undefined {
+    return this.#latencies.get(part);
+  }
+
+  /** @param rows absent: all of the batch */
+  add(source: EdgeSource, rows?: Uint16Array): void {
+    const count = rows?.length ?? source.columns.rows;
+    const cluster = this.#cluster(source.clusterId);
+    for (let index = 0; index < count; index++) this.#addRow(source, cluster, rows === undefined ? index : (rows[index] ?? 0));
+  }
+
+  #cluster(id: string): number {
+    const known = this.#clusters.indexOf(id);
+    return known >= 0 ? known : this.#clusters.push(id) - 1;
+  }
+
+  #addRow(source: EdgeSource, cluster: number, row: number): void {
     const { columns } = source;
-    const at = (array: ArrayLike<number>): number => array[row] ?? 0;
-    const weight = at(columns.weight);
-    const http = at(columns.http) > 0;
-    const counted = counts(columns.event[row]);
-    const began = begins(columns, row);
+    const event = columns.event[row] ?? 0;
+    const http = (columns.http[row] ?? 0) > 0;
+    const counted = counts(event);
+    const began = begins(columns, row, event);
     if (!http && !counted && !began) return;
-    const key = near.key(row);
-    const part = near.get(key) ?? near.set(key, this.#part(source, row));
-    if (began) part.flows += weight;
+    const weight = columns.weight[row] ?? 0;
+    this.#readKey(source, cluster, row);
+    const part = this.#part();
+    const sums = this.#sums;
+    const at = part * SUMS;
+    if (began) add(sums, at + EDGE_SUM.flows, weight);
     if (counted) {
-      part.packets += at(columns.packets) * weight;
-      part.bytes += at(columns.bytes) * weight;
-      part.replyPackets += at(columns.replyPackets) * weight;
-      part.replyBytes += at(columns.replyBytes) * weight;
+      add(sums, at + EDGE_SUM.packets, (columns.packets[row] ?? 0) * weight);
+      add(sums, at + EDGE_SUM.bytes, (columns.bytes[row] ?? 0) * weight);
+      add(sums, at + EDGE_SUM.replyPackets, (columns.replyPackets[row] ?? 0) * weight);
+      add(sums, at + EDGE_SUM.replyBytes, (columns.replyBytes[row] ?? 0) * weight);
     }
-    if (http) addHttp(part, at(columns.httpStatus), at(columns.latencyUs), weight);
+    if (http) this.#addHttp(part, columns.httpStatus[row] ?? 0, columns.latencyUs[row] ?? 0, weight);
   }
 
-  #part({ clusterId, columns, parties, policySets }: EdgeSource, row: number): EdgePart {
-    const at = (array: ArrayLike<number>): number => array[row] ?? 0;
-    const verdict = at(columns.verdict);
-    const bucketUs = Math.floor(at(columns.lastSeenUs) / MINUTE_US) * MINUTE_US;
-    const set = at(columns.policySet);
-    const key = {
-      bucketUs, clusterId, sourceId: parties[at(columns.source)] ?? 0, destinationId: parties[at(columns.destination)] ?? 0,
-      port: at(columns.destinationPort), protocol: at(columns.protocol), verdict, dropReason: at(columns.dropReason),
-      policySetId: verdict === VERDICT.forwarded || set === 0 ? 0 : (policySets[set - 1] ?? 0),
-    };
-    return this.#find(key) ?? this.#make(this.#parts.size < this.#cap ? key : { ...key, sourceId: this.#otherId, destinationId: this.#otherId, port: 0, policySetId: 0 });
+  #readKey({ columns, parties, policySets }: EdgeSource, cluster: number, row: number): void {
+    const key = this.#key;
+    const verdict = columns.verdict[row] ?? 0;
+    const set = columns.policySet[row] ?? 0;
+    key[EDGE_KEY.minute] = Math.floor((columns.lastSeenUs[row] ?? 0) / MINUTE_US);
+    key[EDGE_KEY.cluster] = cluster;
+    key[EDGE_KEY.source] = parties[columns.source[row] ?? 0] ?? 0;
+    key[EDGE_KEY.destination] = parties[columns.destination[row] ?? 0] ?? 0;
+    key[EDGE_KEY.port] = columns.destinationPort[row] ?? 0;
+    key[EDGE_KEY.protocol] = columns.protocol[row] ?? 0;
+    key[EDGE_KEY.verdict] = verdict;
+    key[EDGE_KEY.dropReason] = columns.dropReason[row] ?? 0;
+    // Only where something was denied.
+    key[EDGE_KEY.policySet] = verdict === VERDICT.forwarded || set === 0 ? 0 : (policySets[set - 1] ?? 0);
   }
 
-  #find(key: EdgeKey): EdgePart | undefined {
-    return this.#parts.get(keyText(key));
+  /** The part of `#key`, made where there is none. */
+  #part(): number {
+    const slot = this.#slot();
+    const found = this.#slots[slot] ?? 0;
+    if (found > 0) return found - 1;
+    if (this.#length < this.#cap) return this.#make(slot);
+    this.#folded++;
+    const key = this.#key;
+    key[EDGE_KEY.source] = this.#otherId;
+    key[EDGE_KEY.destination] = this.#otherId;
+    key[EDGE_KEY.port] = 0;
+    key[EDGE_KEY.policySet] = 0;
+    const folded = this.#slot();
+    const other = this.#slots[folded] ?? 0;
+    return other > 0 ? other - 1 : this.#make(folded);
   }
 
-  #make(key: EdgeKey): EdgePart {
-    const known = this.#find(key);
-    if (known !== undefined) return known;
-    const part: EdgePart = { ...key, flows: 0, packets: 0, bytes: 0, replyPackets: 0, replyBytes: 0, httpRequests: 0, httpErrors: 0, httpLatency: undefined };
-    this.#parts.set(keyText(key), part);
+  /** Where `#key` is in the table, or the free place where it belongs (linear probing). */
+  #slot(): number {
+    const keys = this.#keys;
+    const key = this.#key;
+    const mask = this.#slots.length - 1;
+    let hash = 0;
+    for (let field = 0; field < KEYS; field++) hash = Math.imul(hash ^ (key[field] ?? 0), 0x9e3779b1) ^ (hash >>> 15);
+    for (let slot = (hash ^ (hash >>> 16)) & mask; ; slot = (slot + 1) & mask) {
+      const part = (this.#slots[slot] ?? 0) - 1;
+      if (part < 0) return slot;
+      const at = part * KEYS;
+      let field = 0;
+      while (field < KEYS && keys[at + field] === key[field]) field++;
+      if (field === KEYS) return slot;
+    }
+  }
+
+  #make(slot: number): number {
+    const part = this.#length++;
+    this.#keys.set(this.#key, part * KEYS);
+    this.#slots[slot] = part + 1;
+    if (this.#length * KEYS === this.#keys.length) this.#grow();
     return part;
   }
-}
 
-const MINUTES_NEAR = 8;
-const MAX_PEERS_NEAR = 8_192;
-
-/**
- * Parts that the batch at hand has used, by one number instead of a text: nearly every row is plain forwarding between few
- * peers within a minute or two. What does not fit has no key and is looked up by its text.
- */
-class NearParts {
-  readonly #columns: FlowColumns;
-  readonly #firstMinute: number;
-  readonly #parts = new Map<number, EdgePart>();
-
-  constructor(columns: FlowColumns) {
-    this.#columns = columns;
-    this.#firstMinute = Math.floor((columns.lastSeenUs[0] ?? 0) / MINUTE_US) - 1;
+  #grow(): void {
+    this.#keys = grown(this.#keys, new Int32Array(this.#keys.length * 2));
+    this.#sums = grown(this.#sums, new Float64Array(this.#sums.length * 2));
+    this.#slots = new Int32Array(this.#slots.length * 2);
+    const current = this.#key.slice();
+    for (let part = 0; part < this.#length; part++) {
+      this.#key.set(this.#keys.subarray(part * KEYS, part * KEYS + KEYS));
+      this.#slots[this.#slot()] = part + 1;
+    }
+    this.#key.set(current);
   }
 
-  key(row: number): number | undefined {
-    const c = this.#columns;
-    const peers = c.peers.length;
-    const minute = Math.floor((c.lastSeenUs[row] ?? 0) / MINUTE_US) - this.#firstMinute;
-    if (c.verdict[row] !== VERDICT.forwarded || c.dropReason[row] !== 0 || minute < 0 || minute >= MINUTES_NEAR || peers > MAX_PEERS_NEAR) return undefined;
-    const ends = (c.source[row] ?? 0) * peers + (c.destination[row] ?? 0);
-    return ((ends * 65_536 + (c.destinationPort[row] ?? 0)) * 256 + (c.protocol[row] ?? 0)) * MINUTES_NEAR + minute;
-  }
-
-  get(key: number | undefined): EdgePart | undefined {
-    return key === undefined ? undefined : this.#parts.get(key);
-  }
-
-  set(key: number | undefined, part: EdgePart): EdgePart {
-    if (key !== undefined) this.#parts.set(key, part);
-    return part;
+  #addHttp(part: number, status: number, latencyUs: number, weight: number): void {
+    add(this.#sums, part * SUMS + EDGE_SUM.httpRequests, weight);
+    if (status >= SERVER_ERROR) add(this.#sums, part * SUMS + EDGE_SUM.httpErrors, weight);
+    if (latencyUs === 0) return;
+    let buckets = this.#latencies.get(part);
+    if (buckets === undefined) this.#latencies.set(part, (buckets = new Array<number>(LATENCY_BUCKETS).fill(0)));
+    const bucket = latencyBucket(latencyUs);
+    buckets[bucket] = (buckets[bucket] ?? 0) + weight;
   }
 }
 
-type EdgeKey = Pick<EdgePart, 'bucketUs' | 'clusterId' | 'sourceId' | 'destinationId' | 'port' | 'protocol' | 'verdict' | 'dropReason' | 'policySetId'>;
-
-function keyText(key: EdgeKey): string {
-  return `${key.sourceId} ${key.destinationId} ${key.port} ${key.protocol} ${key.verdict} ${key.dropReason} ${key.policySetId} ${key.bucketUs} ${key.clusterId}`;
+function add(sums: Float64Array, at: number, value: number): void {
+  sums[at] = (sums[at] ?? 0) + value;
 }
 
-function addHttp(part: EdgePart, status: number, latencyUs: number, weight: number): void {
-  part.httpRequests += weight;
-  if (status >= SERVER_ERROR) part.httpErrors += weight;
-  if (latencyUs === 0) return;
-  part.httpLatency ??= new Array<number>(LATENCY_BUCKETS).fill(0);
-  const bucket = latencyBucket(latencyUs);
-  part.httpLatency[bucket] = (part.httpLatency[bucket] ?? 0) + weight;
+function grown<Values extends Int32Array | Float64Array>(from: Values, to: Values): Values {
+  to.set(from);
+  return to;
 }

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Pool } from 'pg';
-import { inTransaction, setTenant } from './tenant-transaction.ts';
+import type { PoolClient } from 'pg';
 
 /** One dictionary table: the columns of its content, in the order of the values that describe an entry. */
 export interface DictionaryTable {
@@ -12,76 +11,53 @@ export interface DictionaryTable {
 type DictionaryValue = string | number | null | readonly unknown[];
 export type DictionaryEntry = readonly DictionaryValue[];
 
-/** Ids this process has seen committed; a missing one is looked up, so the bound costs time, never correctness. */
-const CACHE_ENTRIES = 100_000;
-
-function digestOf(key: string): string {
-  return createHash('sha256').update(key).digest('hex').slice(0, 32);
+/** What an entry is found by in memory: as distinct as its content, and cheaper to make than its digest. No text holds NUL. */
+export function entryKey(entry: DictionaryEntry, lists: Map<readonly unknown[], string>): string {
+  let key = '';
+  for (const value of entry) {
+    if (typeof value === 'string') key += `s${value}\0`;
+    else if (typeof value === 'number') key += `d${value}\0`;
+    else key += value === null ? 'n' : listKey(value, lists);
+  }
+  return key;
 }
 
-/**
- * Turns contents into the integer ids of a dictionary table. Entries are committed before any row can name them: one that
- * no row names does no harm.
- */
-export class FlowDictionary {
-  readonly #pool: Pool;
-  readonly #table: DictionaryTable;
-  readonly #cache = new Map<string, number>();
-  readonly #insert: string;
+/** Entries of one batch have their lists in common: each is written out once. */
+function listKey(list: readonly unknown[], lists: Map<readonly unknown[], string>): string {
+  let key = lists.get(list);
+  if (key === undefined) lists.set(list, (key = `l${JSON.stringify(list)}\0`));
+  return key;
+}
 
-  constructor(pool: Pool, table: DictionaryTable) {
-    this.#pool = pool;
-    this.#table = table;
-    this.#insert = insertStatement(table);
-  }
+function digestOf(entry: DictionaryEntry): string {
+  return createHash('sha256').update(JSON.stringify(entry)).digest('hex').slice(0, 32);
+}
 
-  /** Ids of the entries, in order. */
-  async ids(tenantId: string, entries: readonly DictionaryEntry[]): Promise<Int32Array> {
-    const keys = entries.map((entry) => JSON.stringify(entry));
-    const missing = new Map<string, DictionaryEntry>();
-    for (const [index, key] of keys.entries()) {
-      if (!this.#cache.has(tenantId + key)) missing.set(key, entries[index] ?? []);
-    }
-    const found = missing.size === 0 ? new Map<string, number>() : await this.#load(tenantId, missing);
-    const ids = new Int32Array(entries.length);
-    for (const [index, key] of keys.entries()) ids[index] = this.#cache.get(tenantId + key) ?? found.get(key) ?? 0;
-    return ids;
+/** Ids of the entries of one table by key, those added that are absent. The transaction must be the tenant's. */
+export async function loadEntries(client: PoolClient, table: DictionaryTable, tenantId: string, entries: ReadonlyMap<string, DictionaryEntry>): Promise<Map<string, number>> {
+  const byDigest = new Map([...entries].map(([key, entry]) => [digestOf(entry), { key, entry }]));
+  // Sorted: two gateways that insert the same entries take their locks in one order.
+  const digests = [...byDigest.keys()].toSorted();
+  const select = `SELECT encode(digest, 'hex') AS digest, id FROM palisade.${table.name} WHERE digest = ANY (SELECT decode(d, 'hex') FROM unnest($1::text[]) d)`;
+  const known = new Map((await client.query<{ digest: string; id: number }>(select, [digests])).rows.map((row) => [row.digest, row.id]));
+  const absent = digests.filter((digest) => !known.has(digest));
+  if (absent.length > 0) {
+    const rows = absent.map((digest) => ({ digest, ...recordOf(table, byDigest.get(digest)?.entry ?? []) }));
+    await client.query(insertStatement(table), [tenantId, JSON.stringify(rows)]);
+    const now = await client.query<{ digest: string; id: number }>(select, [absent]);
+    for (const row of now.rows) known.set(row.digest, row.id);
   }
+  const ids = new Map<string, number>();
+  for (const [digest, { key }] of byDigest) {
+    const id = known.get(digest);
+    if (id === undefined) throw new Error(`Dictionary ${table.name} lost an entry between insert and read.`);
+    ids.set(key, id);
+  }
+  return ids;
+}
 
-  async #load(tenantId: string, missing: ReadonlyMap<string, DictionaryEntry>): Promise<Map<string, number>> {
-    const byDigest = new Map([...missing.keys()].map((key) => [digestOf(key), key]));
-    // Sorted: two gateways that insert the same entries take their locks in one order.
-    const digests = [...byDigest.keys()].toSorted();
-    const found = await inTransaction(this.#pool, 'BEGIN', async (client) => {
-      await setTenant(client, tenantId);
-      const select = `SELECT encode(digest, 'hex') AS digest, id FROM palisade.${this.#table.name} WHERE digest = ANY (SELECT decode(d, 'hex') FROM unnest($1::text[]) d)`;
-      const known = new Map((await client.query<{ digest: string; id: number }>(select, [digests])).rows.map((row) => [row.digest, row.id]));
-      const absent = digests.filter((digest) => !known.has(digest));
-      if (absent.length === 0) return known;
-      const rows = absent.map((digest) => ({ digest, ...this.#record(missing.get(byDigest.get(digest) ?? '') ?? []) }));
-      await client.query(this.#insert, [tenantId, JSON.stringify(rows)]);
-      const now = await client.query<{ digest: string; id: number }>(select, [absent]);
-      for (const row of now.rows) known.set(row.digest, row.id);
-      return known;
-    });
-    return this.#remember(tenantId, byDigest, found);
-  }
-
-  #record(entry: DictionaryEntry): Record<string, DictionaryValue> {
-    return Object.fromEntries(this.#table.columns.map(({ name }, index) => [name, entry[index] ?? null]));
-  }
-
-  #remember(tenantId: string, byDigest: ReadonlyMap<string, string>, found: ReadonlyMap<string, number>): Map<string, number> {
-    if (this.#cache.size + found.size > CACHE_ENTRIES) this.#cache.clear();
-    const ids = new Map<string, number>();
-    for (const [digest, key] of byDigest) {
-      const id = found.get(digest);
-      if (id === undefined) throw new Error(`Dictionary ${this.#table.name} lost an entry between insert and read.`);
-      ids.set(key, id);
-      this.#cache.set(tenantId + key, id);
-    }
-    return ids;
-  }
+function recordOf({ columns }: DictionaryTable, entry: DictionaryEntry): Record<string, DictionaryValue> {
+  return Object.fromEntries(columns.map(({ name }, index) => [name, entry[index] ?? null]));
 }
 
 function insertStatement({ name, columns }: DictionaryTable): string {

@@ -1,27 +1,27 @@
 import { once } from 'node:events';
 import { DomainError } from '@palisade/errors';
-import { OTHER_PARTY, totalLost, type FlowBatch, type FlowLosses } from '@palisade/flow';
+import { totalLost, type FlowBatch, type FlowLosses } from '@palisade/flow';
 import type { FlowAppendOutcome, FlowSink, SentFlowBatch } from '@palisade/control';
 import type { Pool, PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
-import { CopyBuffer, uuidBytes } from './copy-buffer.ts';
-import { EdgeSums, type EdgePart } from './edge-sums.ts';
+import { EdgeSums } from './edge-sums.ts';
 import { insertEdgeParts } from './edge-statements.ts';
-import { appendRow, FLOW_COPY_COLUMNS, type CopySource, type DictionaryIds } from './flow-copy.ts';
-import { FlowDictionary } from './flow-dictionary.ts';
-import { DICTIONARY_NAMES, DICTIONARY_TABLES, dictionaryEntries, partyEntry, type DictionaryName } from './flow-tables.ts';
+import { copyChunks, FLOW_COPY_COLUMNS, uuidWords, type CopySource } from './flow-copy.ts';
+import { FlowNames, type BatchNames } from './flow-names.ts';
 import { PartitionDays } from './partition-days.ts';
 import { inTransaction, setTenant } from './tenant-transaction.ts';
 
-interface Prepared {
+/** Rows of one day; absent: all of the batch. */
+type DayRows = Uint16Array | undefined;
+
+interface Prepared extends BatchNames {
   readonly sent: SentFlowBatch;
-  readonly ids: DictionaryIds;
-  /** Peer index → id of its party. The last one stands for the parties beyond the cap. */
-  readonly parties: Int32Array;
   /** Rows that fall on a day that has a partition, by day. */
-  readonly days: ReadonlyMap<number, readonly number[]>;
+  readonly days: ReadonlyMap<number, DayRows>;
   readonly rows: number;
   readonly losses: FlowLosses;
+  /** Of the rows themselves: readers rely on it to find them, and the header is only what the agent says. */
+  readonly window: { readonly startUs: number; readonly endUs: number };
 }
 
 interface LedgerRow {
@@ -49,106 +49,100 @@ function ledgerKey({ sender, batch }: SentFlowBatch): string {
  */
 export class PostgresFlowSink implements FlowSink {
   readonly #pool: Pool;
-  readonly #dictionaries: Readonly<Record<DictionaryName, FlowDictionary>>;
+  readonly #names: FlowNames;
   readonly #days: PartitionDays;
 
   /** @param pool connections of the ingest role */
   constructor(pool: Pool) {
     this.#pool = pool;
     this.#days = new PartitionDays(pool);
-    this.#dictionaries = Object.fromEntries(
-      DICTIONARY_NAMES.map((name) => [name, new FlowDictionary(pool, DICTIONARY_TABLES[name])]),
-    ) as unknown as Record<DictionaryName, FlowDictionary>;
+    this.#names = new FlowNames(pool);
   }
 
   async append(batches: readonly SentFlowBatch[]): Promise<readonly FlowAppendOutcome[]> {
     try {
       const days = await this.#days.known();
-      const prepared: Prepared[] = [];
-      for (const sent of batches) prepared.push(await this.#prepare(sent, days));
-      return await inTransaction(this.#pool, 'BEGIN', (client) => this.#store(client, prepared));
+      const names = await this.#names.resolve(batches);
+      const prepared = batches.map((sent, index) => ({ sent, ...(names[index] as BatchNames), ...partitioned(sent.batch, days) }));
+      return await inTransaction(this.#pool, 'BEGIN', (client) => store(client, prepared));
     } catch (error) {
       this.#days.forget();
       throw classify(error);
     }
   }
-
-  async #prepare(sent: SentFlowBatch, days: ReadonlySet<number>): Promise<Prepared> {
-    const { sender, batch } = sent;
-    const entries = dictionaryEntries(sender, batch.columns);
-    const ids = {} as Record<DictionaryName, Int32Array>;
-    for (const name of DICTIONARY_NAMES) {
-      ids[name] = entries[name].length === 0 ? new Int32Array() : await this.#dictionaries[name].ids(sender.tenantId, entries[name]);
-    }
-    const parties = await this.#dictionaries.peers.ids(sender.tenantId, [...batch.columns.peers, OTHER_PARTY].map(partyEntry));
-    return { sent, ids, parties, ...partitioned(sent, days) };
-  }
-
-  async #store(client: PoolClient, prepared: readonly Prepared[]): Promise<FlowAppendOutcome[]> {
-    const stored = new Map<string, number>();
-    let current = '';
-    // Round trips are what a commit waits for: most commits hold one tenant.
-    const become = async (tenantId: string): Promise<void> => {
-      if (tenantId !== current) await setTenant(client, tenantId);
-      current = tenantId;
-    };
-    for (const [tenantId, own] of byTenant(prepared)) {
-      await become(tenantId);
-      for (const row of await insertLedger(client, tenantId, own)) stored.set(tenantId + keyOf(row.node_id, row.boot_id, row.seq), Number(row.batch_id));
-    }
-    const fresh: Prepared[] = [];
-    const sources: (CopySource & Pick<Prepared, 'days'>)[] = [];
-    const outcomes = prepared.map((one): FlowAppendOutcome => {
-      const key = one.sent.sender.tenantId + ledgerKey(one.sent);
-      const batchId = stored.get(key);
-      if (batchId === undefined) return { kind: 'duplicate' };
-      // The same batch twice in one commit: the second one is a duplicate.
-      stored.delete(key);
-      fresh.push(one);
-      sources.push({ tenant: uuidBytes(one.sent.sender.tenantId), batchId, columns: one.sent.batch.columns, ids: one.ids, days: one.days });
-      return { kind: 'stored', rows: one.rows };
-    });
-    for (const day of new Set(sources.flatMap((source) => [...source.days.keys()]))) await copyDay(client, day, sources);
-    for (const [tenantId, own] of byTenant(fresh)) {
-      await become(tenantId);
-      await insertEdgeParts(client, tenantId, sumEdges(own));
-    }
-    return outcomes;
-  }
 }
 
-function byTenant(prepared: readonly Prepared[]): Map<string, Prepared[]> {
+async function store(client: PoolClient, prepared: readonly Prepared[]): Promise<FlowAppendOutcome[]> {
+  const stored = new Map<string, number>();
+  let current = '';
+  // Round trips are what a commit waits for: most commits hold one tenant.
+  const become = async (tenantId: string): Promise<void> => {
+    if (tenantId !== current) await setTenant(client, tenantId);
+    current = tenantId;
+  };
+  for (const [tenantId, own] of byTenant(prepared)) {
+    await become(tenantId);
+    for (const row of await insertLedger(client, tenantId, own)) stored.set(tenantId + keyOf(row.node_id, row.boot_id, row.seq), Number(row.batch_id));
+  }
+  const fresh: (Prepared & { readonly batchId: number })[] = [];
+  const outcomes = prepared.map((one): FlowAppendOutcome => {
+    const key = one.sent.sender.tenantId + ledgerKey(one.sent);
+    const batchId = stored.get(key);
+    if (batchId === undefined) return { kind: 'duplicate' };
+    // The same batch twice in one commit: the second one is a duplicate.
+    stored.delete(key);
+    fresh.push({ ...one, batchId });
+    return { kind: 'stored', rows: one.rows };
+  });
+  for (const day of new Set(fresh.flatMap(({ days }) => [...days.keys()]))) await copyDay(client, day, fresh);
+  for (const [tenantId, own] of byTenant(fresh)) {
+    await become(tenantId);
+    await insertEdgeParts(client, tenantId, sumEdges(own));
+  }
+  return outcomes;
+}
+
+function byTenant<One extends Prepared>(prepared: readonly One[]): Map<string, One[]> {
   return Map.groupBy(prepared, (one) => one.sent.sender.tenantId);
 }
 
 /** Rows by day. Those outside every partition cannot be stored: they are counted as lost, with the reason. */
-function partitioned({ batch }: SentFlowBatch, known: ReadonlySet<number>): Pick<Prepared, 'days' | 'rows' | 'losses'> {
-  const { columns, account } = batch;
-  const days = new Map<number, number[]>();
-  let outside = 0;
-  for (let row = 0; row < columns.rows; row++) {
-    const day = Math.floor((columns.lastSeenUs[row] ?? 0) / DAY_US);
-    const rows = days.get(day);
-    if (rows !== undefined) rows.push(row);
-    else if (known.has(day)) days.set(day, [row]);
-    else outside += columns.weight[row] ?? 1;
+function partitioned({ columns, account, windowStartUs, windowEndUs }: FlowBatch, known: ReadonlySet<number>): Pick<Prepared, 'days' | 'rows' | 'losses' | 'window'> {
+  const { rows, lastSeenUs } = columns;
+  if (rows === 0) return { days: new Map(), rows, losses: account.dropped, window: { startUs: Math.min(windowStartUs, windowEndUs), endUs: windowEndUs } };
+  let startUs = Number.POSITIVE_INFINITY;
+  let endUs = 0;
+  for (const us of lastSeenUs) {
+    if (us < startUs) startUs = us;
+    if (us > endUs) endUs = us;
   }
-  const rows = [...days.values()].reduce((sum, own) => sum + own.length, 0);
-  const losses = outside === 0 ? account.dropped : { ...account.dropped, 'outside-retention': (account.dropped['outside-retention'] ?? 0) + outside };
-  return { days, rows, losses };
+  const window = { startUs, endUs };
+  const firstDay = Math.floor(startUs / DAY_US);
+  if (firstDay === Math.floor(endUs / DAY_US) && known.has(firstDay)) return { days: new Map([[firstDay, undefined]]), rows, losses: account.dropped, window };
+  return { ...splitByDay(columns, known, account.dropped), window };
 }
 
-/** From the rows themselves: readers rely on it to find them, and the header is only what the agent says. */
-function seenWindow({ columns, windowStartUs, windowEndUs }: FlowBatch): { window_start: number; window_end: number } {
-  if (columns.rows === 0) return { window_start: Math.min(windowStartUs, windowEndUs), window_end: windowEndUs };
-  return { window_start: columns.lastSeenUs.reduce((least, us) => Math.min(least, us)), window_end: columns.lastSeenUs.reduce((most, us) => Math.max(most, us)) };
+function splitByDay({ rows, lastSeenUs, weight }: FlowBatch['columns'], known: ReadonlySet<number>, dropped: FlowLosses): Pick<Prepared, 'days' | 'rows' | 'losses'> {
+  const days = new Map<number, number[]>();
+  let outside = 0;
+  let inside = 0;
+  for (let row = 0; row < rows; row++) {
+    const day = Math.floor((lastSeenUs[row] ?? 0) / DAY_US);
+    const own = days.get(day);
+    if (!known.has(day)) outside += weight[row] ?? 1;
+    else if (own === undefined) days.set(day, [row]);
+    else own.push(row);
+    if (known.has(day)) inside++;
+  }
+  const losses = outside === 0 ? dropped : { ...dropped, 'outside-retention': (dropped['outside-retention'] ?? 0) + outside };
+  return { days: new Map([...days].map(([day, own]) => [day, Uint16Array.from(own)])), rows: inside, losses };
 }
 
 /** @returns the rows that are new; what is absent was committed before */
 async function insertLedger(client: PoolClient, tenantId: string, prepared: readonly Prepared[]): Promise<readonly LedgerRow[]> {
-  const rows = prepared.map(({ sent: { sender, batch }, rows: count, losses }) => ({
+  const rows = prepared.map(({ sent: { sender, batch }, rows: count, losses, window }) => ({
     node_id: sender.nodeId, boot_id: batch.bootId, seq: batch.seq, cluster_id: sender.clusterId, rows: count,
-    ...seenWindow(batch), seen: batch.account.seen, sampled: batch.account.sampled,
+    window_start: window.startUs, window_end: window.endUs, seen: batch.account.seen, sampled: batch.account.sampled,
     losses: totalLost(losses) === 0 ? {} : losses, incomplete: totalLost(losses) > 0 || batch.account.sampled > 0,
   }));
   const result = await client.query<LedgerRow>({
@@ -166,22 +160,31 @@ async function insertLedger(client: PoolClient, tenantId: string, prepared: read
   return result.rows;
 }
 
-async function copyDay(client: PoolClient, day: number, sources: readonly (CopySource & Pick<Prepared, 'days'>)[]): Promise<void> {
-  const copy = new CopyBuffer();
-  for (const source of sources) for (const row of source.days.get(day) ?? []) appendRow(copy, source, row);
+/** Rows go out while the next are written. @throws what the server says, or that the connection broke */
+async function copyDay(client: PoolClient, day: number, fresh: readonly (Prepared & { readonly batchId: number })[]): Promise<void> {
+  const sources = fresh.flatMap(({ sent, batchId, ids, days }): CopySource[] => {
+    if (!days.has(day)) return [];
+    const rows = days.get(day);
+    return [{ tenant: uuidWords(sent.sender.tenantId), batchId, columns: sent.batch.columns, ids, ...(rows === undefined ? {} : { rows }) }];
+  });
   const name = new Date(day * 86_400_000).toISOString().slice(0, 10).replaceAll('-', '');
   const stream = client.query(copyFrom(`COPY palisade.flow_${name} (${FLOW_COPY_COLUMNS.join(', ')}) FROM STDIN (FORMAT binary)`));
-  stream.end(copy.finish());
-  await once(stream, 'finish');
+  const failed = new Promise<never>((_, reject) => stream.on('error', reject));
+  // Whoever waits hears of it; nobody may wait just then.
+  failed.catch(() => undefined);
+  for (const chunk of copyChunks(sources)) if (!stream.write(chunk)) await Promise.race([once(stream, 'drain'), failed]);
+  const finished = once(stream, 'finish');
+  stream.end();
+  await finished;
 }
 
-function sumEdges(prepared: readonly Prepared[]): readonly EdgePart[] {
+function sumEdges(prepared: readonly Prepared[]): EdgeSums {
   const sums = new EdgeSums(EDGE_CAP, prepared[0]?.parties.at(-1) ?? 0);
   for (const { sent, ids, parties, days } of prepared) {
     const source = { clusterId: sent.sender.clusterId, columns: sent.batch.columns, parties, policySets: ids.policySets };
     for (const rows of days.values()) sums.add(source, rows);
   }
-  return sums.parts;
+  return sums;
 }
 
 /** Data that PostgreSQL will never take is the sender's fault; everything else passes. */

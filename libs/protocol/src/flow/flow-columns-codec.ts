@@ -31,11 +31,11 @@ function columnOfField(field: number): FlowColumnName | undefined {
 }
 
 /** @throws RangeError where a row names an entry that the batch does not carry */
-function checkIndexes(values: ArrayLike<number>, rows: number, entries: number, optional: boolean, name: string): void {
-  const limit = optional ? entries : entries - 1;
-  for (let row = 0; row < rows; row++) {
-    if ((values[row] ?? 0) > limit) throw new RangeError(`Row ${row} names ${name} ${values[row]}, but the batch carries ${entries}.`);
-  }
+function checkIndexes(name: FlowColumnName, largest: number, dictionaries: FlowDictionaries): void {
+  const { dictionary, optional } = columnDefinition(name);
+  if (dictionary === undefined) return;
+  const entries = dictionaries[dictionary].length;
+  if (largest > (optional === true ? entries : entries - 1)) throw new RangeError(`A row names ${name} ${largest}, but the batch carries ${entries}.`);
 }
 
 /**
@@ -46,6 +46,7 @@ export function decodeFlowColumns(bytes: Uint8Array, rows: number): FlowColumns 
   const reader = new BinaryReader(bytes);
   const dictionaryReader = new DictionaryReader();
   const arrays = allocateColumns(rows);
+  const largest: Partial<Record<FlowColumnName, number>> = {};
   while (reader.pos < reader.len) {
     const [field, wireType] = reader.tag();
     const name = columnOfField(field);
@@ -54,13 +55,10 @@ export function decodeFlowColumns(bytes: Uint8Array, rows: number): FlowColumns 
     if (name === undefined) dictionaryReader.read(field, value);
     else {
       const { array, delta } = columnDefinition(name);
-      unpackColumn(value, arrays[name], rows, LARGEST[array], delta === true);
+      largest[name] = unpackColumn(value, arrays[name], rows, LARGEST[array], delta === true);
     }
   }
   const dictionaries: FlowDictionaries = dictionaryReader.finish();
-  for (const name of FLOW_COLUMN_NAMES) {
-    const { dictionary, optional } = columnDefinition(name);
-    if (dictionary !== undefined) checkIndexes(arrays[name], rows, dictionaries[dictionary].length, optional === true, name);
-  }
+  if (rows > 0) for (const name of FLOW_COLUMN_NAMES) checkIndexes(name, largest[name] ?? 0, dictionaries);
   return { ...arrays, ...dictionaries, rows };
 }
