@@ -16,6 +16,8 @@ export const configSchema = z.object({
   PALISADE_API_SECRET: z.string().min(32).optional(),
   /** Where Hubble's observer API (gRPC over TLS) listens. */
   PALISADE_HUBBLE_LISTEN: listenAddress.prefault('127.0.0.1:4245'),
+  /** How often the token behind an open flow stream is looked at again. */
+  PALISADE_HUBBLE_READMIT_MS: z.coerce.number().int().min(50).max(3_600_000).default(30_000),
   /** Folder with `server.crt` and `server.key`; without it the observer API is off, for passwords travel there. */
   PALISADE_HUBBLE_TLS_DIR: z.string().min(1).optional(),
 });

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FlowQuery, FlowTail, IngestPosition, ReadFlows, StoredFlow } from '@palisade/control';
+import { isDomainError } from '@palisade/errors';
 import type { TenantContext } from '@palisade/tenancy';
 
 export interface FollowedFlows {
@@ -21,13 +22,23 @@ export async function* followFlows(
   let position = from;
   let quietSince = Date.now();
   while (!signal.aborted) {
-    const tail: FlowTail = await reader.tail(context, query, position, PORTION);
+    const tail = await nextTail(reader, context, query, position);
     ({ position } = tail);
     if (tail.flows.length > 0 || Date.now() - quietSince >= idleMs) {
       yield { flows: tail.flows, position };
       quietSince = Date.now();
     }
     if (!tail.more) await delay(POLL_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** A store that is busy or restarts does not end the following: it goes on from where it was. */
+async function nextTail(reader: ReadFlows, context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'selection'>, position: IngestPosition): Promise<FlowTail> {
+  try {
+    return await reader.tail(context, query, position, PORTION);
+  } catch (error) {
+    if (!isDomainError(error, 'service.unavailable')) throw error;
+    return { flows: [], position, more: false };
   }
 }
 

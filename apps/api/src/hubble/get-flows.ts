@@ -12,8 +12,10 @@ import { hubbleFlow, hubbleTime, microseconds, nodeName } from './hubble-flow.ts
 const HOUR_US = 3_600_000_000;
 const FUTURE_US = 600_000_000;
 const PAGE = 500;
-/** Most flows that `number` may ask for; they are put in order in memory. */
-const MAX_NUMBER = 10_000;
+/** Last flows up to this number are put in order in memory; of more, the beginning is found first. */
+const KEPT = 5_000;
+/** How far back a question goes that does not say: all that is usually kept. */
+const ALL_US = 8 * 24 * HOUR_US;
 const COVERAGE_EVERY_MS = 10_000;
 
 interface Question {
@@ -37,9 +39,10 @@ function questionOf(request: GetFlowsRequest): Question {
   return {
     selection: new HubbleSelection(request.whitelist, request.blacklist),
     mask: fieldMask(FlowSchema, paths),
-    sinceUs: request.since === undefined ? Math.min(nowUs, untilUs) - (request.number > 0n ? 24 * HOUR_US : HOUR_US) : microseconds(request.since),
+    sinceUs: request.since === undefined ? Math.min(nowUs, untilUs) - ALL_US : microseconds(request.since),
     untilUs,
-    number: Number(request.number > BigInt(MAX_NUMBER) ? BigInt(MAX_NUMBER) : request.number),
+    // `hubble observe --all` asks for 2^64 - 1.
+    number: request.number > BigInt(Number.MAX_SAFE_INTEGER) ? 0 : Number(request.number),
     first: request.first,
     follow: request.follow && request.until === undefined,
     history: !request.follow || request.number > 0n || request.since !== undefined,
@@ -68,11 +71,23 @@ export async function* getFlows(reader: ReadFlows, context: TenantContext, reque
   if (question.history) {
     yield* lostResponses(await reader.coverage(context, question));
     for await (const flow of history(reader, context, question)) {
-      if (position !== undefined) told.add(flow.id);
+      if (position !== undefined) remember(told, flow.id);
       yield flowResponse(flow, question.mask);
     }
   }
   if (position !== undefined) yield* following(reader, context, question, position, told, signal);
+}
+
+/** Only what is committed while history is read can come again: the newest ids are enough. */
+const REMEMBERED = 100_000;
+
+function remember(told: Set<string>, id: string): void {
+  told.add(id);
+  if (told.size <= REMEMBERED) return;
+  for (const oldest of told) {
+    told.delete(oldest);
+    return;
+  }
 }
 
 /** Oldest to newest, whatever was asked for. */
@@ -85,12 +100,35 @@ async function* history(reader: ReadFlows, context: TenantContext, question: Que
     }
     return;
   }
+  if (question.number > KEPT) {
+    yield* manyLast(reader, context, question);
+    return;
+  }
   const last: StoredFlow[] = [];
   for await (const flow of matching(reader, context, question, 'newest')) {
     last.push(flow);
     if (last.length === question.number) break;
   }
   yield* last.toReversed();
+}
+
+/** Counts back to the first of the flows that are wanted, then tells them from there: memory does not grow with their number. */
+async function* manyLast(reader: ReadFlows, context: TenantContext, question: Question): AsyncGenerator<StoredFlow> {
+  let count = 0;
+  let start: StoredFlow | undefined;
+  let end: StoredFlow | undefined;
+  for await (const flow of matching(reader, context, question, 'newest')) {
+    start = flow;
+    end ??= flow;
+    if (++count === question.number) break;
+  }
+  if (start === undefined || end === undefined) return;
+  let begun = false;
+  for await (const flow of matching(reader, context, { ...question, sinceUs: start.lastSeenUs, untilUs: end.lastSeenUs + 1 }, 'oldest')) {
+    begun ||= flow.id === start.id;
+    if (begun) yield flow;
+    if (flow.id === end.id) return;
+  }
 }
 
 async function* matching(reader: ReadFlows, context: TenantContext, question: Question, order: FlowQuery['order']): AsyncGenerator<StoredFlow> {

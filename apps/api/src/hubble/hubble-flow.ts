@@ -56,10 +56,15 @@ function endpoint(end: FlowEnd): MessageInitShape<typeof EndpointSchema> {
 
 /** RFC 9293 §3.1 and RFC 3168: one bit per flag, FIN lowest. */
 const TCP_FLAGS = { FIN: 1, SYN: 2, RST: 4, PSH: 8, ACK: 16, URG: 32, ECE: 64, CWR: 128, NS: 256 } as const;
-export type TcpFlagName = keyof typeof TCP_FLAGS;
-export const TCP_FLAG_NAMES = Object.keys(TCP_FLAGS) as readonly TcpFlagName[];
+type TcpFlagName = keyof typeof TCP_FLAGS;
+const TCP_FLAG_NAMES = Object.keys(TCP_FLAGS) as readonly TcpFlagName[];
 
-export function hasTcpFlag(flow: StoredFlow, flag: TcpFlagName): boolean {
+/** The bits of a message of flags. */
+export function tcpFlagMask(flags: { readonly [Name in TcpFlagName]: boolean }): number {
+  return TCP_FLAG_NAMES.reduce((mask, name) => (flags[name] ? mask | TCP_FLAGS[name] : mask), 0);
+}
+
+function hasTcpFlag(flow: StoredFlow, flag: TcpFlagName): boolean {
   return (flow.tcpFlags & TCP_FLAGS[flag]) !== 0;
 }
 
@@ -88,8 +93,13 @@ function layer7({ http, dns }: StoredFlow): MessageInitShape<typeof Layer7Schema
   return {
     type: L7FlowType.RESPONSE,
     latencyNs: BigInt(dns.latencyUs ?? 0) * 1000n,
-    record: { case: 'dns', value: { query: dns.query, ips: [...dns.addresses], rcode: dns.rcode, observationSource: 'agent' } },
+    record: { case: 'dns', value: { query: dns.query, ips: [...dns.addresses], rcode: dns.rcode, observationSource: 'agent', qtypes: addressTypes(dns.addresses), rrtypes: addressTypes(dns.addresses) } },
   };
+}
+
+/** Record types that the answer's addresses are of (RFC 1035 §3.4.1, RFC 3596 §2.1); flows do not keep the question's. */
+function addressTypes(addresses: readonly string[]): string[] {
+  return [...new Set(addresses.map((address) => (address.includes(':') ? 'AAAA' : 'A')))].toSorted();
 }
 
 function policies(list: readonly FlowPolicy[]): MessageInitShape<typeof PolicySchema>[] {

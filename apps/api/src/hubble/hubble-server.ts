@@ -16,7 +16,8 @@ export interface RunningHubbleServer {
 /** Bounds of a call and a connection; a request is a list of filters. */
 const OPTIONS = {
   'grpc.max_receive_message_length': 256 * 1024,
-  'grpc.max_concurrent_streams': 20,
+  // More than a tenant's flow streams: the other calls of a connection that follows must still get through.
+  'grpc.max_concurrent_streams': 100,
   'grpc.max_connection_idle_ms': 600_000,
   'grpc.keepalive_time_ms': 30_000,
 };

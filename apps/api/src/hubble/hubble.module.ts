@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Inject, Module, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { AuthenticateToken, ReadFlows, type FlowSources } from '@palisade/control';
+import { AuthenticateToken, ReadFlows, SummarizeFlows, type FlowSources } from '@palisade/control';
 import type { Logger } from '@palisade/nest-kit';
 import { inTenantTransaction } from '@palisade/store';
 import type { TenantContext } from '@palisade/tenancy';
@@ -23,18 +23,20 @@ export class HubbleModule implements OnApplicationBootstrap, OnApplicationShutdo
   readonly #logger: Logger;
   readonly #source: DataSource;
   readonly #flows: ReadFlows;
+  readonly #summaries: SummarizeFlows;
   readonly #sources: FlowSources;
   readonly #authenticate: AuthenticateToken;
   #server: RunningHubbleServer | undefined;
 
   constructor(
     @Inject(API_CONFIG) config: ApiConfig, @Inject(LOGGER) logger: Logger, @Inject(DATA_SOURCE) source: DataSource, flows: ReadFlows,
-    @Inject(FLOW_SOURCES) sources: FlowSources, authenticate: AuthenticateToken,
+    summaries: SummarizeFlows, @Inject(FLOW_SOURCES) sources: FlowSources, authenticate: AuthenticateToken,
   ) {
     this.#config = config;
     this.#logger = logger;
     this.#source = source;
     this.#flows = flows;
+    this.#summaries = summaries;
     this.#sources = sources;
     this.#authenticate = authenticate;
   }
@@ -45,7 +47,7 @@ export class HubbleModule implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { PALISADE_HUBBLE_TLS_DIR: folder, PALISADE_HUBBLE_LISTEN: listen, PALISADE_API_RATE: perSecond } = this.#config;
+    const { PALISADE_HUBBLE_TLS_DIR: folder, PALISADE_HUBBLE_LISTEN: listen, PALISADE_HUBBLE_READMIT_MS: readmitMs, PALISADE_API_RATE: perSecond } = this.#config;
     if (folder === undefined) return;
     const access = new HubbleAccess({
       authenticate: this.#authenticate,
@@ -53,7 +55,7 @@ export class HubbleModule implements OnApplicationBootstrap, OnApplicationShutdo
       tenantName: (context) => this.#tenantName(context),
     });
     const tls = { certificate: readFileSync(join(folder, 'server.crt')), key: readFileSync(join(folder, 'server.key')) };
-    this.#server = await startHubbleServer(listen, tls, { flows: this.#flows, sources: this.#sources, access, logger: this.#logger, version: VERSION });
+    this.#server = await startHubbleServer(listen, tls, { flows: this.#flows, sources: this.#sources, summaries: this.#summaries, access, logger: this.#logger, version: VERSION, readmitMs });
     this.#logger.info({ host: listen.host, port: this.#server.port }, 'the observer API listens');
   }
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { create } from '@bufbuild/protobuf';
 import { Metadata, status, type handleServerStreamingCall, type handleUnaryCall, type ServerUnaryCall, type ServerWritableStream, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { FlowSourceNode, FlowSources, ReadFlows } from '@palisade/control';
+import type { FlowSourceNode, FlowSources, ReadFlows, SummarizeFlows } from '@palisade/control';
 import { DomainError, type ErrorKind } from '@palisade/errors';
 import type { Logger } from '@palisade/nest-kit';
 import type { TenantContext } from '@palisade/tenancy';
@@ -14,21 +14,30 @@ import {
 import { NodeState } from './generated/relay/relay_pb.ts';
 import { getFlows } from './get-flows.ts';
 import type { HubbleAccess } from './hubble-access.ts';
+import { hubbleTime } from './hubble-flow.ts';
 
 export interface ObserverPorts {
   readonly flows: ReadFlows;
   readonly sources: FlowSources;
+  readonly summaries: SummarizeFlows;
   readonly access: HubbleAccess;
   readonly logger: Logger;
   readonly version: string;
+  /** How often the token of an open stream is looked at again: it may have been revoked. */
+  readonly readmitMs: number;
 }
 
 const MINUTE_US = 60_000_000;
 const HOUR_US = 3_600_000_000;
 /** A node that has sent nothing for this long is shown as unavailable. */
 const SILENT_US = 5 * MINUTE_US;
-/** Streams open at once in this process; each one polls the store. */
+/** Streams open at once in this process, and per tenant; each one polls the store. */
 const MAX_STREAMS = 100;
+const MAX_TENANT_STREAMS = 20;
+/** Nodes that one answer names. */
+const MAX_NAMED = 100;
+/** What the health check knows: the whole server, Hubble's name for the observer, and its gRPC name. */
+const HEALTHY = ['', 'hubble.server.Observer', 'observer.Observer'];
 
 const CODES: Readonly<Record<ErrorKind, status>> = {
   invalid: status.INVALID_ARGUMENT, unauthenticated: status.UNAUTHENTICATED, forbidden: status.PERMISSION_DENIED, 'not-found': status.NOT_FOUND,
@@ -67,7 +76,7 @@ function addressOf(peer: string): string {
 export class ObserverService {
   readonly #ports: ObserverPorts;
   readonly #startedUs = Date.now() * 1000;
-  #streams = 0;
+  readonly #streams = new Map<string, number>();
 
   constructor(ports: ObserverPorts) {
     this.#ports = ports;
@@ -83,8 +92,10 @@ export class ObserverService {
   }
 
   get health(): UntypedServiceImplementation {
-    const check: handleUnaryCall<HealthCheckRequest, HealthCheckResponse> = (_call, answer) =>
-      answer(null, create(HealthCheckResponseSchema, { status: HealthCheckResponse_ServingStatus.SERVING }));
+    const check: handleUnaryCall<HealthCheckRequest, HealthCheckResponse> = (call, answer) => {
+      if (HEALTHY.includes(call.request.service)) answer(null, create(HealthCheckResponseSchema, { status: HealthCheckResponse_ServingStatus.SERVING }));
+      else answer({ code: status.NOT_FOUND, details: 'There is no such service here.' });
+    };
     return { Check: check };
   }
 
@@ -110,29 +121,61 @@ export class ObserverService {
     call.once('cancelled', () => gone.abort());
     call.once('close', () => gone.abort());
     call.once('error', () => gone.abort());
-    this.#streams++;
+    const fail = (error: unknown): void => {
+      if (!gone.signal.aborted) call.emit('error', { ...this.#serviceError(error), metadata: new Metadata() });
+    };
+    let readmit: NodeJS.Timeout | undefined;
+    let close: (() => void) | undefined;
     try {
-      if (this.#streams > MAX_STREAMS) throw new DomainError('request.rate-limited', 'Too many flow streams are open; try again later.');
       const context = await this.#admit(call);
-      for await (const response of getFlows(this.#ports.flows, context, call.request, gone.signal)) {
-        if (gone.signal.aborted) return;
+      close = this.#openStream(context.tenantId);
+      // A database that does not answer just now, or a busy tenant, is no reason to end a stream.
+      const stillAdmitted = (): Promise<unknown> => this.#admit(call).catch((error: unknown) => (isRefusal(error) ? fail(error) : undefined));
+      readmit = setInterval(() => void stillAdmitted(), this.#ports.readmitMs);
+      for await (const response of this.#responses(context, call.request, gone.signal)) {
+        if (gone.signal.aborted) break;
         if (!call.write(response)) await once(call, 'drain', { signal: gone.signal }).catch(() => undefined);
       }
-      call.end();
+      if (!gone.signal.aborted) call.end();
     } catch (error) {
-      if (!gone.signal.aborted) call.emit('error', { ...this.#serviceError(error), metadata: new Metadata() });
+      fail(error);
     } finally {
-      this.#streams--;
+      clearInterval(readmit);
+      close?.();
     }
+  }
+
+  /** First, as relay does, which nodes are silent; then the flows. */
+  async *#responses(context: TenantContext, request: GetFlowsRequest, signal: AbortSignal): AsyncGenerator<GetFlowsResponse> {
+    const nowUs = Date.now() * 1000;
+    const silent = (await this.#ports.sources.nodes(context, nowUs - HOUR_US)).filter((node) => isSilent(node, nowUs)).slice(0, MAX_NAMED);
+    if (silent.length > 0) {
+      const event = { stateChange: NodeState.NODE_UNAVAILABLE, nodeNames: silent.map(({ name }) => name), message: 'no report for five minutes' };
+      yield create(GetFlowsResponseSchema, { responseTypes: { case: 'nodeStatus', value: event }, time: hubbleTime(nowUs) });
+    }
+    yield* getFlows(this.#ports.flows, context, request, signal);
+  }
+
+  #openStream(tenantId: string): () => void {
+    const own = this.#streams.get(tenantId) ?? 0;
+    const all = [...this.#streams.values()].reduce((total, count) => total + count, 0);
+    if (own >= MAX_TENANT_STREAMS || all >= MAX_STREAMS) throw new DomainError('request.rate-limited', 'Too many flow streams are open; close one, or try again later.');
+    this.#streams.set(tenantId, own + 1);
+    return () => {
+      const left = (this.#streams.get(tenantId) ?? 1) - 1;
+      if (left > 0) this.#streams.set(tenantId, left);
+      else this.#streams.delete(tenantId);
+    };
   }
 
   async #nodes(context: TenantContext): Promise<GetNodesResponse> {
     const nowUs = Date.now() * 1000;
     const nodes = await this.#ports.sources.nodes(context, nowUs - HOUR_US);
+    const told = ofWholeClusters(context);
     return create(GetNodesResponseSchema, {
       nodes: nodes.map((node) => ({
         name: node.name, version: this.#ports.version, state: isSilent(node, nowUs) ? NodeState.NODE_UNAVAILABLE : NodeState.NODE_CONNECTED, tls: { enabled: true, serverName: '' },
-        uptimeNs: BigInt(nowUs - this.#startedUs) * 1000n, numFlows: BigInt(node.storedFlows), maxFlows: BigInt(node.storedFlows), seenFlows: BigInt(node.seenFlows),
+        uptimeNs: BigInt(nowUs - this.#startedUs) * 1000n, ...(told ? { numFlows: BigInt(node.storedFlows), maxFlows: BigInt(node.storedFlows), seenFlows: BigInt(node.seenFlows) } : {}),
       })),
     });
   }
@@ -140,15 +183,33 @@ export class ObserverService {
   async #status(context: TenantContext): Promise<ServerStatusResponse> {
     const nowUs = Date.now() * 1000;
     const nodes = await this.#ports.sources.nodes(context, nowUs - HOUR_US);
-    const lately = await this.#ports.sources.nodes(context, nowUs - MINUTE_US);
     const silent = nodes.filter((node) => isSilent(node, nowUs));
-    const stored = BigInt(sum(nodes, 'storedFlows'));
+    const { stored, seen, rate } = await this.#totals(context, nodes, nowUs);
     return create(ServerStatusResponseSchema, {
-      numFlows: stored, maxFlows: stored, seenFlows: BigInt(sum(nodes, 'seenFlows')), uptimeNs: BigInt(nowUs - this.#startedUs) * 1000n,
-      numConnectedNodes: nodes.length - silent.length, numUnavailableNodes: silent.length, unavailableNodes: silent.slice(0, 100).map(({ name }) => name),
-      version: this.#ports.version, flowsRate: sum(lately, 'seenFlows') / 60,
+      numFlows: BigInt(stored), maxFlows: BigInt(stored), seenFlows: BigInt(seen), uptimeNs: BigInt(nowUs - this.#startedUs) * 1000n,
+      numConnectedNodes: nodes.length - silent.length, numUnavailableNodes: silent.length, unavailableNodes: silent.slice(0, MAX_NAMED).map(({ name }) => name),
+      version: this.#ports.version, flowsRate: rate,
     });
   }
+
+  /** Flows of the last hour. Nodes count all of a cluster's: who is bound to namespaces is told the connections in them instead. */
+  async #totals(context: TenantContext, nodes: readonly FlowSourceNode[], nowUs: number): Promise<{ stored: number; seen: number; rate: number }> {
+    if (ofWholeClusters(context)) {
+      const lately = await this.#ports.sources.nodes(context, nowUs - MINUTE_US);
+      return { stored: sum(nodes, 'storedFlows'), seen: sum(nodes, 'seenFlows'), rate: sum(lately, 'seenFlows') / 60 };
+    }
+    const { edges, beyond } = await this.#ports.summaries.edges(context, { sinceUs: nowUs - HOUR_US, untilUs: nowUs });
+    const flows = edges.reduce((total, edge) => total + edge.flows, beyond.flows);
+    return { stored: flows, seen: flows, rate: flows / 3600 };
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof DomainError && (error.kind === 'unauthenticated' || error.kind === 'forbidden');
+}
+
+function ofWholeClusters({ actor }: TenantContext): boolean {
+  return actor.scope.namespaces === 'all';
 }
 
 function isSilent(node: FlowSourceNode, nowUs: number): boolean {

@@ -21,8 +21,16 @@ export async function inReadTransaction<Result>(pool: Pool, context: TenantConte
       return work(client);
     });
   } catch (error) {
+    if (isNoConnection(error)) throw new DomainError('service.unavailable', 'The flow store is busy or restarting; try again in a moment.', { cause: error });
     // 57014: query_canceled by the timeout.
     if ((error as { code?: unknown }).code !== '57014') throw error;
     throw new DomainError('service.unavailable', 'The query took too long; ask for a shorter window or fewer conditions.', { cause: error });
   }
+}
+
+/** The pool gave none in time, or the server went away (SQLSTATE classes 08 and 57P). */
+function isNoConnection(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  if (typeof code === 'string') return /^(08|57P)/.test(code) || ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code);
+  return typeof message === 'string' && /timeout exceeded when trying to connect|Connection terminated/.test(message);
 }
