@@ -1,6 +1,6 @@
-import { generateKeyPairSync, randomUUID, X509Certificate, createPrivateKey, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync, randomUUID, X509Certificate, type KeyObject } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { localSigner, sealEndpointReport, type ReportedEndpoint } from '@palisade/bundle';
+import { localSigner, sealEndpointReport, sealNodeObservation, type ObservedBundleState, type ReportedEndpoint, type Signer } from '@palisade/bundle';
 import {
   AGENT_ROUTES,
   CheckInRequestSchema,
@@ -54,6 +54,16 @@ interface Running {
   readonly contentDigest: string;
 }
 
+const STATE_WORDS: Readonly<Record<number, ObservedBundleState>> = {
+  [NodeBundleState.UNSPECIFIED]: 'none',
+  [NodeBundleState.NONE]: 'none',
+  [NodeBundleState.VERIFIED]: 'verified',
+  [NodeBundleState.LOADED]: 'loaded',
+  [NodeBundleState.HEALTHY]: 'healthy',
+  [NodeBundleState.FAILED]: 'failed',
+  [NodeBundleState.REVERTED]: 'reverted',
+};
+
 /** An agent of the real protocol with a real key and certificate, on a kernel that is made up. */
 export class SimulatedAgent {
   readonly name: string;
@@ -73,6 +83,8 @@ export class SimulatedAgent {
   #reconnectWindowMs = 2_000;
   #reported = false;
   #silenced = false;
+  #sequence = 0;
+  #ownSigner: Signer | undefined;
   /** Checked in at least once on the connection that is open now. */
   #heard = false;
 
@@ -129,6 +141,7 @@ export class SimulatedAgent {
           reason: this.#reason,
           ...(this.#subject && { subjectGeneration: this.#subject.generation }),
         },
+        observation: await this.#observation(),
         ...(report && { endpointReport: report }),
         holdMs,
       },
@@ -223,7 +236,31 @@ export class SimulatedAgent {
   }
 
   #endpointReport(endpoints: readonly ReportedEndpoint[]): Promise<Uint8Array> {
-    return sealEndpointReport({ nodeId: this.nodeId, bootId: this.bootId, sequence: 1, endpoints, services: [] }, localSigner(createPrivateKey(this.privateKeyPem)));
+    return sealEndpointReport({ nodeId: this.nodeId, bootId: this.bootId, boot: 1, sequence: 1, endpoints, services: [] }, this.#signer());
+  }
+
+  #observation(): Promise<Uint8Array> {
+    this.#sequence += 1;
+    return sealNodeObservation(
+      {
+        nodeId: this.nodeId,
+        bootId: this.bootId,
+        boot: 1,
+        sequence: this.#sequence,
+        generation: this.running?.generation ?? null,
+        contentDigest: this.running?.contentDigest ?? '',
+        state: STATE_WORDS[this.#state] ?? 'none',
+        subjectGeneration: this.#subject?.generation ?? null,
+        reason: this.#reason,
+        deniedPackets: 0n,
+      },
+      this.#signer(),
+    );
+  }
+
+  #signer(): Signer {
+    this.#ownSigner ??= localSigner(this.key);
+    return this.#ownSigner;
   }
 
   #description() {

@@ -13,6 +13,8 @@ export interface ControlPlaneOptions {
   readonly state: StateFolder;
   /** Where agents reach the gateway: an address of this machine. */
   readonly gatewayAddress: string;
+  /** Any free ports instead of the usual ones: several stacks of one machine, started together, do not meet. */
+  readonly anyPorts?: boolean;
   /** Told what is done, in words. */
   readonly progress: (sentence: string) => void;
   readonly onUnexpectedEnd: (process: ManagedProcess, how: string) => void;
@@ -26,6 +28,8 @@ export interface ControlPlane {
   /** `DIR/trust-pin`: what agents are given out of band. */
   readonly trustPinFile: string;
   readonly processes: Readonly<Record<'api' | 'gateway' | 'worker', ManagedProcess>>;
+  /** A superuser's connection to the database: for tests that damage it on purpose. */
+  readonly adminUrl: string;
   readonly databaseEnded: Promise<string>;
   start(): Promise<void>;
   /** Ends api, gateway and worker the way a crash does; the database stays. */
@@ -82,8 +86,9 @@ async function prepareKeys({ state, gatewayAddress }: ControlPlaneOptions): Prom
 
 async function describe(options: ControlPlaneOptions, postgres: RunningPostgres, urls: DatabaseUrls): Promise<ControlPlane> {
   const { state, gatewayAddress } = options;
-  const api = `127.0.0.1:${await freePort(API_PORT)}`;
-  const gateway = `${gatewayAddress}:${gatewayAddress === '127.0.0.1' ? await freePort(GATEWAY_PORT) : GATEWAY_PORT}`;
+  const usual = (port: number): number | undefined => (options.anyPorts === true ? undefined : port);
+  const api = `127.0.0.1:${await freePort(usual(API_PORT))}`;
+  const gateway = `${gatewayAddress}:${gatewayAddress === '127.0.0.1' ? await freePort(usual(GATEWAY_PORT)) : GATEWAY_PORT}`;
   const gatewayAdmin = `127.0.0.1:${await freePort()}`;
   const workerAdmin = `127.0.0.1:${await freePort()}`;
   const make = (name: string, admin: string, environment: Record<string, string>) =>
@@ -120,6 +125,7 @@ async function describe(options: ControlPlaneOptions, postgres: RunningPostgres,
     ownerTokenFile: state.ownerTokenFile,
     trustPinFile: join(state.keys, 'trust-pin'),
     processes,
+    adminUrl: databaseOf(postgres.adminUrl),
     databaseEnded: postgres.ended,
     start: async () => {
       try {
@@ -137,6 +143,12 @@ async function describe(options: ControlPlaneOptions, postgres: RunningPostgres,
       await postgres.stop();
     },
   };
+}
+
+function databaseOf(adminUrl: string): string {
+  const url = new URL(adminUrl);
+  url.pathname = `/${DATABASE}`;
+  return url.href;
 }
 
 async function answers(url: string): Promise<boolean> {

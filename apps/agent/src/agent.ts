@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { storedTrust, type NodeContext, type TrustedState } from '@palisade/bundle';
+import { storedTrust, trustedEpoch, type NodeContext, type TrustedState } from '@palisade/bundle';
 import type { LocalEndpoint, ServiceAddress } from '@palisade/dataplane';
 import type { CheckInResponse } from '@palisade/protocol';
 import { serviceAddresses, assignSlots, type EndpointSource } from './endpoints/endpoint-source.ts';
@@ -10,7 +10,8 @@ import { BundleIntake } from './check-in/bundle-intake.ts';
 import { CheckInLoop, type CheckInDraft } from './check-in/check-in-loop.ts';
 import { News } from './check-in/news.ts';
 import { agentVersion, describeNode, nodeArch } from './check-in/node-description.ts';
-import { encodeObservation } from './check-in/observe.ts';
+import { ObservationSigner } from './check-in/observation-signer.ts';
+import { encodeObservation, type Observation } from './check-in/observe.ts';
 import { certificateTimes, renewalTimeMs, renewCertificate } from './enrollment/renew.ts';
 import { enrollmentKey } from './enrollment/enroll.ts';
 import type { Enforcer, KernelFeatures } from './enforcer/enforcer.ts';
@@ -26,6 +27,7 @@ import { Connector, saysExpired } from './transport/connector.ts';
 import { CurrentGateway } from './transport/current-gateway.ts';
 import { delay } from './transport/delay.ts';
 import { GatewayRefused, GatewayUnreachable } from './transport/gateway-requests.ts';
+import { refreshEpoch } from './trust/refresh-metadata.ts';
 import { followRoots, TrustRefused } from './trust/root-chain.ts';
 
 export interface AgentPorts {
@@ -72,6 +74,7 @@ export class Agent {
   readonly #executor: BundleExecutor;
   readonly #intake: BundleIntake;
   readonly #reporter: EndpointReporter;
+  readonly #observer: ObservationSigner;
   readonly #breakGlass: BreakGlass;
   readonly #loop: CheckInLoop;
   #local: LocalPart = { endpoints: [], services: [] };
@@ -111,7 +114,9 @@ export class Agent {
       log,
     });
     const { privateKeyPem } = enrollmentKey(state);
-    this.#reporter = new EndpointReporter({ privateKeyPem, nodeId: node.nodeId, bootId: this.#bootId, source: ports.endpoints });
+    const speaker = { privateKeyPem, nodeId: node.nodeId, bootId: this.#bootId, boot: state.countBoot(now()) };
+    this.#reporter = new EndpointReporter({ ...speaker, source: ports.endpoints });
+    this.#observer = new ObservationSigner(speaker);
     this.#breakGlass = new BreakGlass({ state, executor: this.#executor, now, log });
     this.#loop = new CheckInLoop({
       gateway: this.#gateway,
@@ -233,19 +238,20 @@ export class Agent {
     const running = await this.#executor.running();
     const { droppedPackets } = await enforcer.counters();
     const missing = this.#local.endpoints.filter((endpoint) => !running.endpoints.some((known) => known.key === endpoint.key));
-    const observed = encodeObservation({
+    const observation: Observation = {
       running: { ...running, endpoints: [...running.endpoints, ...missing.map(({ key }) => ({ key, protected: false, reason: 'not part of what the kernel runs' }))] },
       report: this.#intake.report,
       lastKnownGood: this.#executor.lastKnownGood?.generation,
       deniedPackets: droppedPackets,
       disabledUntilMs: state.disabledUntilMs() ?? 0,
       localActs: [...acts.values()],
-    });
+    };
     return {
       request: {
         ackToken,
         bootId: this.#bootId,
-        observed,
+        observed: encodeObservation(observation),
+        observation: await this.#observer.sign(observation),
         versions: { root: BigInt(this.#trusted.root.signed.version), identityRevision: BigInt(this.#identities.revision) },
         node: describeNode(this.#ports.kernel, this.#node.nodeName),
         ...(report && { endpointReport: report.envelope }),
@@ -260,6 +266,7 @@ export class Agent {
 
   async #handle(response: CheckInResponse): Promise<void> {
     if (response.rootVersion > BigInt(this.#trusted.root.signed.version)) await this.#refuseSoftly(async () => this.#remember(await followRoots(this.#gateway, this.#trusted)));
+    if (response.epoch > trustedEpoch(this.#trusted)) await this.#refuseSoftly(async () => this.#remember(await refreshEpoch(this.#gateway, this.#trusted, this.#node)));
     for (const action of response.actions) {
       if (action.kind.case === 'renewCertificate') this.#renewAtMs = 0;
       if (action.kind.case === 'reportEndpoints') {

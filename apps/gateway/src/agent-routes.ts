@@ -118,8 +118,9 @@ function registerDownloads(server: FastifyInstance, { agents, logger }: AgentRou
   download('/agent/v1/metadata/:role', 'application/json', async (request) => {
     const { role } = request.params as { role: string };
     // The root proves itself and is read before anything is trusted; all else is for nodes.
-    if (role !== 'root') nodeOfRequest(request, Date.now());
+    const node = role === 'root' ? undefined : nodeOfRequest(request, Date.now());
     if (!(METADATA_ROLES as readonly string[]).includes(role)) return undefined;
+    if (node !== undefined && role === 'recovery') return agents.recovery(node.tenantId, node.clusterId);
     const version = (request.query as { version?: string }).version;
     if (version !== undefined && !/^[1-9]\d{0,9}$/.test(version)) throw new DomainError('request.invalid', 'A version is a positive number.');
     return (await agents.metadata(role, version === undefined ? null : Number(version)))?.bytes;

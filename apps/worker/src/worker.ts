@@ -1,4 +1,4 @@
-import { AdvanceRollout, AssignWave, AuditLocalActs, EnrollNode, ProcessEndpointReports, RecoverNode, RenewCertificate, SealBundle } from '@palisade/control';
+import { AdvanceRollout, AssignWave, AuditLocalActs, EnrollNode, OpenEpoch, ProcessEndpointReports, RecoverNode, RenewCertificate, SealBundle } from '@palisade/control';
 import { loadWorkerKeys } from '@palisade/keys';
 import type { Logger } from '@palisade/nest-kit';
 import { parseRoot } from '@palisade/bundle';
@@ -19,6 +19,7 @@ import { FileProgramCatalogue } from './bundles/file-program-catalogue.ts';
 import { ImageRepository } from './bundles/image-repository.ts';
 import { ResolverValidator } from './bundles/resolver-validator.ts';
 import { StoredPolicyContent } from './bundles/stored-policy-content.ts';
+import { takeRecoveries } from './bundles/take-recoveries.ts';
 import type { WorkerConfig } from './config.ts';
 import { AgentRequestProcessor } from './enrollment/agent-request-processor.ts';
 import { ConfiguredAttestor } from './enrollment/configured-attestor.ts';
@@ -58,6 +59,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const advance = new AdvanceRollout({ unitOfWork, sealBundle, assignWave, denyDelta: flowDenyDelta(source) });
   const reports = new ProcessEndpointReports({ unitOfWork, director });
   const acts = new AuditLocalActs({ unitOfWork });
+  const openEpoch = new OpenEpoch({ unitOfWork });
   const newcomers = new Map<string, { tenantId: string; clusterId: string }>();
 
   const dispatcher = new RolloutDispatcher({
@@ -115,7 +117,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const reconciler = new Periodic({ name: 'rollouts', everyMs: every, leastMs: 100, work: () => dispatcher.reconcile(), logger });
   const identities = new Periodic({ name: 'endpoint reports', everyMs: every, leastMs: 50, work: processReports, logger });
   const catchUp = new Periodic({ name: 'late nodes', everyMs: MINUTE_MS, leastMs: 500, work: catchUpNewcomers, logger });
-  const sweeps = new Periodic({ name: 'sweep', everyMs: MINUTE_MS, work: async () => { await queue.sweep(); await sweepClusters(); }, logger });
+  const sweeps = new Periodic({ name: 'sweep', everyMs: MINUTE_MS, work: async () => { await queue.sweep(); await takeRecoveries(config.PALISADE_KEYS_DIR, newestRoot, openEpoch, logger); await sweepClusters(); }, logger });
   // Agents read metadata before the first rollout, and the timestamp must stay fresh without one.
   const metadata = new Periodic({ name: 'image metadata', everyMs: 60 * MINUTE_MS, work: async () => { await catalogue.current(); }, logger });
   const checkpoints = new Periodic({ name: 'audit checkpoints', everyMs: MINUTE_MS, work: checkpointSigning(source, config.PALISADE_KEYS_DIR, () => work.tenants()), logger });

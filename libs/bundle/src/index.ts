@@ -40,7 +40,7 @@ export { contentDigest } from './manifest/content-digest.ts';
 export { sealBundle, type BundleInput, type PolicyInput, type ProgramInput, type SealedBundle } from './manifest/seal-bundle.ts';
 export { readKeptBundle, verifyBlob, verifyBundle, type BundleFiles, type BundleVerdict, type NodeContext } from './manifest/verify-bundle.ts';
 export { sealAssignment, type AssignmentInput, type AssignmentProof, type NodeAssignment } from './assignment/assignment.ts';
-export { acceptEpochRecovery, FIRST_EPOCH, sealEpochRecovery, trustedEpoch } from './assignment/epoch-recovery.ts';
+export { acceptEpochRecovery, FIRST_EPOCH, readEpochRecovery, sealEpochRecovery, trustedEpoch, type EpochRecovery } from './assignment/epoch-recovery.ts';
 export { sealIdentities, verifyIdentities, type IdentityMessage, type IdentityPosition } from './identities/identity-envelope.ts';
 export {
   ENDPOINTS_PAYLOAD_TYPE,
@@ -50,3 +50,12 @@ export {
   type ReportedEndpoint,
   type ReportedService,
 } from './identities/endpoint-report.ts';
+export {
+  compareStatements,
+  OBSERVATION_PAYLOAD_TYPE,
+  sealNodeObservation,
+  verifyNodeObservation,
+  type NodeObservation,
+  type ObservedBundleState,
+  type StatementPosition,
+} from './observations/node-observation.ts';

@@ -8,6 +8,7 @@ export const BUNDLE_LIMITS = {
   assignmentBytes: 64 * 1024,
   identityEnvelopeBytes: 64 * 1024 * 1024,
   endpointReportBytes: 4 * 1024 * 1024,
+  observationBytes: 64 * 1024,
   programBytes: 16 * 1024 * 1024,
   policyBytes: 64 * 1024 * 1024,
   /** Root versions one update may step through (TUF 5.3, "a reasonable number"). */

@@ -50,6 +50,7 @@ export type { Node, NodeObservation, NodeRepositories, NodeRepository } from './
 export type * from './identities/identity.ts';
 export { ProcessEndpointReports } from './identities/process-endpoint-reports.ts';
 export type { BundleRecord, BundleRepository, SealedGeneration } from './bundles/bundle.ts';
+export { OpenEpoch, type EpochRepositories, type EpochRepository } from './bundles/open-epoch.ts';
 export { ReadBundles, type BundleRepositories } from './bundles/read-bundles.ts';
 export {
   SealBundle,

@@ -16,6 +16,7 @@ export { postgresApiTokens, postgresTokenDirectory } from './tokens/api-token-re
 export { createUnitOfWork, inSystemTransaction, inTenantTransaction } from './transactions.ts';
 export { postgresWakeUp, WAKE_CHANNEL } from './wake-up.ts';
 export { postgresBundles, postgresDelivery } from './bundles/bundle-repository.ts';
+export { postgresEpochs } from './bundles/epoch-repository.ts';
 export { postgresTrustMetadata, type TrustMetadataFile, type TrustMetadataStore } from './bundles/trust-metadata.ts';
 export { postgresAgentRequestQueue, type AgentRequestQueue, type OpenAgentRequest } from './enrollment/agent-request-queue.ts';
 export { postgresNodeCertificates, postgresNodeEnrollment, postgresOwnerLookup, postgresRecovery } from './enrollment/node-enrollment-repository.ts';

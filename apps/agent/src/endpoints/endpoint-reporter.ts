@@ -7,14 +7,16 @@ export class EndpointReporter {
   readonly #signer: Signer;
   readonly #nodeId: string;
   readonly #bootId: string;
+  readonly #boot: number;
   readonly #source: EndpointSource;
   #acknowledged = '';
   #sequence = 0;
 
-  constructor(options: { readonly privateKeyPem: string; readonly nodeId: string; readonly bootId: string; readonly source: EndpointSource }) {
+  constructor(options: { readonly privateKeyPem: string; readonly nodeId: string; readonly bootId: string; readonly boot: number; readonly source: EndpointSource }) {
     this.#signer = localSigner(createPrivateKey(options.privateKeyPem));
     this.#nodeId = options.nodeId;
     this.#bootId = options.bootId;
+    this.#boot = options.boot;
     this.#source = options.source;
   }
 
@@ -33,7 +35,7 @@ export class EndpointReporter {
     if (digest === this.#acknowledged) return undefined;
     this.#sequence += 1;
     const { endpoints, services } = this.#source.current;
-    const report = { nodeId: this.#nodeId, bootId: this.#bootId, sequence: this.#sequence, endpoints: endpoints.map((endpoint) => endpoint.report), services };
+    const report = { nodeId: this.#nodeId, bootId: this.#bootId, boot: this.#boot, sequence: this.#sequence, endpoints: endpoints.map((endpoint) => endpoint.report), services };
     return { envelope: await sealEndpointReport(report, this.#signer), digest };
   }
 

@@ -151,6 +151,14 @@ export class AgentState {
     return this.factsLog.read();
   }
 
+  /** Counts this start of the agent. Rises also when an older copy of the folder was put back: it is at least the clock's seconds. */
+  countBoot(nowMs: number): number {
+    const before = this.#readJson<{ readonly count: number }>('boots.json')?.count ?? 0;
+    const count = Math.max(before + 1, Math.floor(nowMs / 1000));
+    this.#writeJson('boots.json', { count });
+    return count;
+  }
+
   slots(): Readonly<Record<string, number>> {
     return this.#readJson('slots.json') ?? {};
   }

@@ -5,7 +5,7 @@ import { CheckInDesk } from './check-in-desk.ts';
 
 const DESIRED: DesiredGeneration = { epoch: 1, n: 2, contentDigest: 'a'.repeat(64), manifestSha256: 'b'.repeat(64), assignmentId: 'as', leafIndex: 3, proof: new Uint8Array(64).fill(7) };
 const NODE = { tenantId: 't', clusterId: 'c', nodeId: 'n', serial: '1', notAfterMs: Date.now() + 3_600_000 };
-const REQUEST = { ackToken: '', bootId: 'b', holdMs: 60_000, endpointReport: new Uint8Array(), results: [] } as unknown as CheckInRequest;
+const REQUEST = { ackToken: '', bootId: 'b', holdMs: 60_000, endpointReport: new Uint8Array(), observation: new Uint8Array(), results: [] } as unknown as CheckInRequest;
 
 let desk: CheckInDesk;
 afterEach(() => desk.close());
@@ -19,6 +19,8 @@ function world(orders: NodeOrders) {
       return new Map([['n', state.orders]]);
     },
     identityRevision: async () => state.identityRevision,
+    epoch: async () => 1,
+    recovery: async () => undefined,
     assignment: async () => Buffer.from('envelope'),
     metadata: async () => ({ version: 4, bytes: new Uint8Array() }),
   } as unknown as AgentDesk;

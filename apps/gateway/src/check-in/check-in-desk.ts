@@ -108,10 +108,10 @@ export class CheckInDesk {
     for (let from = 0; from < waiting.length; from += ORDERS_CHUNK) {
       const chunk = waiting.slice(from, from + ORDERS_CHUNK);
       const orders = await this.#desk.orders(tenantId, chunk.map((held) => held.nodeId));
-      const [identityRevision, rootVersion] = await Promise.all([this.#news.identityRevision(tenantId, clusterId), this.#news.rootVersion()]);
+      const state = await this.#news.state(tenantId, clusterId);
       for (const held of chunk) {
         const next = orders.get(held.nodeId);
-        const same = next !== undefined && next.nodeState === 'active' && ordersToken(next, identityRevision, rootVersion) === held.token;
+        const same = next !== undefined && next.nodeState === 'active' && ordersToken(next, state) === held.token;
         if (!same && this.#held.release(clusterId, held)) held.answer(next);
       }
       // Writing a thousand answers takes some time; others get their turn in between.
@@ -145,20 +145,18 @@ export class CheckInDesk {
   }
 
   async #tokenOf(node: CertifiedNode, orders: NodeOrders): Promise<string> {
-    const [identityRevision, rootVersion] = await Promise.all([this.#news.identityRevision(node.tenantId, node.clusterId), this.#news.rootVersion()]);
-    return ordersToken(orders, identityRevision, rootVersion);
+    return ordersToken(orders, await this.#news.state(node.tenantId, node.clusterId));
   }
 
   async #answer(node: CertifiedNode, orders: NodeOrders): Promise<Uint8Array> {
     const { desired } = orders;
-    const [identityRevision, rootVersion, assignment] = await Promise.all([
-      this.#news.identityRevision(node.tenantId, node.clusterId),
-      this.#news.rootVersion(),
+    const [state, assignment] = await Promise.all([
+      this.#news.state(node.tenantId, node.clusterId),
       desired === null ? undefined : this.#news.assignment(node.tenantId, desired.assignmentId),
     ]);
-    const token = ordersToken(orders, identityRevision, rootVersion);
+    const token = ordersToken(orders, state);
     const reconnectWindowMs = Math.min(RECONNECT_LIMIT_MS, Math.max(RECONNECT_LEAST_MS, this.#connections * RECONNECT_MS_PER_NODE));
-    return encodeCheckInAnswer({ token, desired, assignment, identityRevision, rootVersion, reconnectWindowMs }, Date.now());
+    return encodeCheckInAnswer({ token, desired, assignment, ...state, reconnectWindowMs }, Date.now());
   }
 }
 

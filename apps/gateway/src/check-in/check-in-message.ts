@@ -12,6 +12,7 @@ const STATES: Readonly<Record<number, ObservedState['state']>> = {
 };
 const REASON_LIMIT = 8192;
 const MAX_ACTS = 64;
+const OBSERVATION_BYTES = 64 * 1024;
 
 /** What is stored of a check-in. @throws DomainError `request.invalid` */
 export function checkInRecord(node: CertifiedNode, message: CheckInRequest): CheckInRecord {
@@ -23,7 +24,13 @@ export function checkInRecord(node: CertifiedNode, message: CheckInRequest): Che
     observed: observedState(message.observed),
     agentVersion: message.node === undefined ? null : text(message.node.agentVersion, 64),
     endpointReport: message.endpointReport.byteLength === 0 ? null : message.endpointReport,
+    signedObservation: signedObservation(message.observation),
   };
+}
+
+function signedObservation(envelope: Uint8Array): Uint8Array | null {
+  if (envelope.byteLength > OBSERVATION_BYTES) throw new DomainError('request.too-large', `A signed observation has at most ${OBSERVATION_BYTES} bytes.`, { pointer: '/observation' });
+  return envelope.byteLength === 0 ? null : envelope;
 }
 
 function observedState(observed: Observed | undefined): ObservedState {
@@ -68,6 +75,7 @@ export interface CheckInAnswer {
   readonly assignment: Uint8Array | undefined;
   readonly identityRevision: number;
   readonly rootVersion: number;
+  readonly epoch: number;
   readonly reconnectWindowMs: number;
 }
 
@@ -90,6 +98,7 @@ export function encodeCheckInAnswer(answer: CheckInAnswer, nowMs: number): Uint8
     pollAfterMs: 0,
     serverTimeMs: BigInt(nowMs),
     rootVersion: BigInt(answer.rootVersion),
+    epoch: BigInt(answer.epoch),
     reconnectWindowMs: answer.reconnectWindowMs,
   });
 }

@@ -2,10 +2,20 @@ import type { AgentDesk } from '@palisade/control';
 
 const STALE_MS = 10_000;
 
+/** What every node of a cluster is told beside its own orders. */
+export interface ClusterState {
+  readonly identityRevision: number;
+  /** Newest root metadata. */
+  readonly rootVersion: number;
+  /** Newest epoch that the root authority opened. */
+  readonly epoch: number;
+}
+
 /** How far each cluster's identity stream is and which root is newest: read once, then kept fresh by wake-ups and age. */
 export class ClusterNews {
   readonly #desk: AgentDesk;
   readonly #revisions = new Map<string, { readonly value: Promise<number>; readonly readAtMs: number }>();
+  readonly #epochs = new Map<string, { readonly value: Promise<number>; readonly readAtMs: number }>();
   readonly #assignments = new Map<string, Promise<Uint8Array | undefined>>();
   #root: { readonly value: Promise<number>; readonly readAtMs: number } | undefined;
 
@@ -13,20 +23,25 @@ export class ClusterNews {
     this.#desk = desk;
   }
 
-  identityRevision(tenantId: string, clusterId: string): Promise<number> {
-    const known = this.#revisions.get(clusterId);
-    if (known !== undefined && Date.now() - known.readAtMs < STALE_MS) return known.value;
-    const value = this.#desk.identityRevision(tenantId, clusterId);
-    this.#revisions.set(clusterId, { value, readAtMs: Date.now() });
-    value.catch(() => this.#revisions.delete(clusterId));
-    return value;
+  async state(tenantId: string, clusterId: string): Promise<ClusterState> {
+    const [identityRevision, rootVersion, epoch] = await Promise.all([this.#identityRevision(tenantId, clusterId), this.#rootVersion(), this.#epoch(tenantId, clusterId)]);
+    return { identityRevision, rootVersion, epoch };
+  }
+
+  #identityRevision(tenantId: string, clusterId: string): Promise<number> {
+    return remembered(this.#revisions, clusterId, () => this.#desk.identityRevision(tenantId, clusterId));
+  }
+
+  #epoch(tenantId: string, clusterId: string): Promise<number> {
+    return remembered(this.#epochs, clusterId, () => this.#desk.epoch(tenantId, clusterId));
   }
 
   forget(clusterId: string): void {
     this.#revisions.delete(clusterId);
+    this.#epochs.delete(clusterId);
   }
 
-  rootVersion(): Promise<number> {
+  #rootVersion(): Promise<number> {
     if (this.#root !== undefined && Date.now() - this.#root.readAtMs < STALE_MS) return this.#root.value;
     const value = this.#desk.metadata('root', null).then((file) => file?.version ?? 0);
     this.#root = { value, readAtMs: Date.now() };
@@ -44,4 +59,13 @@ export class ClusterNews {
     if (this.#assignments.size > 256) this.#assignments.delete(this.#assignments.keys().next().value!);
     return value;
   }
+}
+
+function remembered(known: Map<string, { readonly value: Promise<number>; readonly readAtMs: number }>, key: string, read: () => Promise<number>): Promise<number> {
+  const found = known.get(key);
+  if (found !== undefined && Date.now() - found.readAtMs < STALE_MS) return found.value;
+  const value = read();
+  known.set(key, { value, readAtMs: Date.now() });
+  value.catch(() => known.delete(key));
+  return value;
 }

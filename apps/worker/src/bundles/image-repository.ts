@@ -1,4 +1,4 @@
-import { parseSnapshot, parseTargets, parseTimestamp, sealSnapshot, sealTargets, sealTimestamp, type PublishedProgram } from '@palisade/bundle';
+import { parseSnapshot, parseTargets, parseTimestamp, sealSnapshot, sealTargets, sealTimestamp, type PublishedProgram, type Signer } from '@palisade/bundle';
 import type { WorkerKeys } from '@palisade/keys';
 import type { TrustMetadataStore } from '@palisade/store';
 
@@ -39,7 +39,8 @@ export class ImageRepository {
   async #targets(programs: readonly PublishedProgram[]): Promise<{ version: number; bytes: Uint8Array }> {
     const stored = await this.#store.newest('targets');
     const known = stored === undefined ? undefined : parseTargets(stored.bytes);
-    if (stored !== undefined && known !== undefined && programs.every((program) => isListed(program, known.signed.programs.get(program.sha256)))) return stored;
+    const current = known !== undefined && (this.#keys.image === undefined || isSignedBy(known, this.#keys.image));
+    if (stored !== undefined && known !== undefined && current && programs.every((program) => isListed(program, known.signed.programs.get(program.sha256)))) return stored;
     if (this.#keys.image === undefined) throw new Error('The image authority has not published these programs and its key is not here; sign targets in a ceremony.');
     // Old programs stay published: a rollback ships them again.
     const old = known === undefined ? [] : [...known.signed.programs.values()].flat();
@@ -52,7 +53,7 @@ export class ImageRepository {
   async #snapshot(targets: { version: number; bytes: Uint8Array }): Promise<{ version: number; bytes: Uint8Array }> {
     const stored = await this.#store.newest('snapshot');
     const known = stored === undefined ? undefined : parseSnapshot(stored.bytes);
-    const fresh = known !== undefined && known.signed.targets.version === targets.version && known.signed.expiresMs > this.#now() + SNAPSHOT_LIFETIME_MS / 2;
+    const fresh = known !== undefined && isSignedBy(known, this.#keys.snapshot) && known.signed.targets.version === targets.version && known.signed.expiresMs > this.#now() + SNAPSHOT_LIFETIME_MS / 2;
     if (stored !== undefined && fresh) return stored;
     const version = (stored?.version ?? 0) + 1;
     const bytes = await sealSnapshot({ version, expiresMs: this.#now() + SNAPSHOT_LIFETIME_MS, targets }, [this.#keys.snapshot]);
@@ -62,7 +63,7 @@ export class ImageRepository {
   async #timestamp(snapshot: { version: number; bytes: Uint8Array }): Promise<void> {
     const stored = await this.#store.newest('timestamp');
     const known = stored === undefined ? undefined : parseTimestamp(stored.bytes);
-    if (known !== undefined && known.signed.snapshot.version === snapshot.version && known.signed.expiresMs > this.#now() + TIMESTAMP_MARGIN_MS) return;
+    if (known !== undefined && isSignedBy(known, this.#keys.timestamp) && known.signed.snapshot.version === snapshot.version && known.signed.expiresMs > this.#now() + TIMESTAMP_MARGIN_MS) return;
     const version = (stored?.version ?? 0) + 1;
     const bytes = await sealTimestamp({ version, expiresMs: this.#now() + TIMESTAMP_LIFETIME_MS, snapshot }, [this.#keys.timestamp]);
     await this.#keep('timestamp', version, bytes);
@@ -73,6 +74,11 @@ export class ImageRepository {
     await this.#store.publish([{ role, version, bytes }]);
     return (await this.#store.newest(role)) ?? { version, bytes };
   }
+}
+
+/** After a rotation what the old key signed is worth nothing to nodes that follow the root, however fresh it is. */
+function isSignedBy(file: { readonly signatures: readonly { readonly keyId: string }[] }, signer: Signer): boolean {
+  return file.signatures.some(({ keyId }) => keyId === signer.keyId);
 }
 
 function isListed(program: PublishedProgram, listed: readonly PublishedProgram[] | undefined): boolean {

@@ -17,7 +17,7 @@ const endpoint = (name: string, address: string, change: Partial<ReportedEndpoin
 });
 let sequence = 0;
 async function report(node: TestNode, endpoints: ReportedEndpoint[], key = node.key, nodeId = node.nodeId): Promise<void> {
-  const envelope = await sealEndpointReport({ nodeId, bootId: 'boot', sequence: (sequence += 1), endpoints, services: [] }, localSigner(key));
+  const envelope = await sealEndpointReport({ nodeId, bootId: 'boot', boot: 1, sequence: (sequence += 1), endpoints, services: [] }, localSigner(key));
   await fleet.checkIn(node.nodeId, {}, { endpointReport: envelope });
   await fleet.reports.execute(fleet.context, fleet.clusterId);
 }
@@ -76,6 +76,23 @@ describe('an endpoint report', () => {
     expect(await fleet.auditOf('endpoint-report.refused')).toHaveLength(1);
     await report(one, [endpoint('forged', '10.0.0.9')], one.key, two.nodeId);
     expect(await head()).toBe(at);
+  });
+
+  it('that a gateway brings again, after a newer one, changes nothing', async () => {
+    const seal = (endpoints: ReportedEndpoint[]) => sealEndpointReport({ nodeId: one.nodeId, bootId: 'boot', boot: 1, sequence: (sequence += 1), endpoints, services: [] }, localSigner(one.key));
+    const old = await seal([endpoint('old', '10.0.9.1')]);
+    const bring = async (envelope: Uint8Array) => {
+      await fleet.checkIn(one.nodeId, {}, { endpointReport: envelope });
+      await fleet.reports.execute(fleet.context, fleet.clusterId);
+    };
+    await bring(old);
+    await bring(await seal([endpoint('new', '10.0.9.2')]));
+    const at = await head();
+    await bring(old);
+    expect(await head()).toBe(at);
+    expect(await problems(one)).toEqual([expect.stringContaining('brought again')]);
+    expect(await addressesOf('pod/shop/new')).toEqual(['10.0.9.2']);
+    expect(await addressesOf('pod/shop/old')).toEqual([]);
   });
 
   it('cannot name a label source that is not the node’s to give', async () => {

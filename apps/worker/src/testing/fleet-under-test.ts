@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomUUID, type KeyObject } from 'node:crypto';
-import { localSigner } from '@palisade/bundle';
+import { localSigner, sealNodeObservation } from '@palisade/bundle';
 import {
   AdvanceRollout,
   AssignWave,
@@ -60,7 +60,7 @@ export async function startFleet() {
     },
   };
   const director = [localSigner(generateKeyPairSync('ed25519').privateKey)];
-  const authority = await selfMadeAuthority();
+  const { authority, caPem } = await selfMadeAuthority();
   const unitOfWork = createUnitOfWork(worker, workerRepositories);
   const owners = postgresOwnerLookup(worker);
   const assignWave = new AssignWave({ director, now });
@@ -92,13 +92,21 @@ export async function startFleet() {
     return { text: created.text, id: created.token.id };
   };
   const desk = postgresAgentDesk(pool);
-  const checkIn = (nodeId: string, observed: Partial<ObservedState> = {}, more: Partial<CheckInRecord> = {}) =>
-    desk.checkIn(context.tenantId, [{ nodeId, clusterId, serial: 'none', bootId: 'boot', observed: { ...NOTHING, ...observed }, agentVersion: '0.1.0', endpointReport: null, ...more }]);
+  const keys = new Map<string, KeyObject>();
+  let statements = 0;
+  /** What a node says, signed with its key; `more` is what a gateway makes of it. */
+  const checkIn = async (nodeId: string, observed: Partial<ObservedState> = {}, more: Partial<CheckInRecord> = {}) => {
+    const said = { ...NOTHING, ...observed };
+    const key = keys.get(nodeId);
+    const signedObservation = key === undefined ? null : await signed(nodeId, key, said, (statements += 1));
+    return desk.checkIn(context.tenantId, [{ nodeId, clusterId, serial: 'none', bootId: 'boot', observed: said, agentVersion: '0.1.0', endpointReport: null, signedObservation, ...more }]);
+  };
 
   return {
     database,
     context,
     clusterId,
+    nodeCaPem: caPem,
     admin,
     desk,
     tokens,
@@ -122,6 +130,7 @@ export async function startFleet() {
           const key = newKey();
           const outcome = await enroll(token.text, { key, hostname: `n${index}` });
           if (outcome.status !== 200) throw new Error(outcome.detail);
+          keys.set(outcome.nodeId, key);
           await checkIn(outcome.nodeId);
           return { nodeId: outcome.nodeId, key };
         }),
@@ -143,6 +152,14 @@ export function newKey(): KeyObject {
   return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 }
 
+function signed(nodeId: string, key: KeyObject, said: ObservedState, sequence: number): Promise<Uint8Array> {
+  const big = (generation: ObservedState['generation']) => (generation === null ? null : { epoch: BigInt(generation.epoch), n: BigInt(generation.n) });
+  return sealNodeObservation(
+    { nodeId, bootId: 'boot', boot: 1, sequence, generation: big(said.generation), contentDigest: said.contentDigest, state: said.state, subjectGeneration: big(said.subjectGeneration), reason: said.reason, deniedPackets: BigInt(said.deniedPackets) },
+    localSigner(key),
+  );
+}
+
 const NOTHING: ObservedState = {
   generation: null,
   contentDigest: '',
@@ -158,7 +175,7 @@ const NOTHING: ObservedState = {
   localActs: [],
 };
 
-async function selfMadeAuthority(): Promise<NodeCertificateAuthority> {
+async function selfMadeAuthority(): Promise<{ readonly authority: NodeCertificateAuthority; readonly caPem: string }> {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const signingKey = await crypto.subtle.importKey('pkcs8', privateKey.export({ type: 'pkcs8', format: 'der' }), algorithm, false, ['sign']);
@@ -173,5 +190,6 @@ async function selfMadeAuthority(): Promise<NodeCertificateAuthority> {
     signingAlgorithm: algorithm,
     extensions: [new x509.BasicConstraintsExtension(true, 0, true)],
   });
-  return NodeCertificateAuthority.open({ chainPem: certificate.toString('pem'), keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, trustDomain: 'palisade.test' });
+  const caPem = certificate.toString('pem');
+  return { authority: await NodeCertificateAuthority.open({ chainPem: caPem, keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, trustDomain: 'palisade.test' }), caPem };
 }

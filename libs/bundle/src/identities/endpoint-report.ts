@@ -1,10 +1,9 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
 import { BundleError, rejectionOf, type Rejection } from '../bundle-error.ts';
 import { canonicalJson, type JsonValue } from '../canonical/canonical-json.ts';
 import { JsonReader } from '../canonical/json-reader.ts';
 import { BUNDLE_LIMITS } from '../limits.ts';
 import { openEnvelope, signEnvelope } from '../signing/dsse.ts';
-import { tufKeyOf, verificationKey } from '../signing/public-key.ts';
+import { enrolledAuthority, type EnrolledKey } from '../signing/enrolled-key.ts';
 import type { Signer } from '../signing/signer.ts';
 
 export const ENDPOINTS_PAYLOAD_TYPE = 'application/vnd.palisade.endpoints+json';
@@ -33,10 +32,12 @@ export interface ReportedService {
   readonly backends: readonly string[];
 }
 
-/** What a node says is on it. Sequence numbers rise within one boot; the worker keeps the newest. */
+/** What a node says is on it. The worker believes nothing that was said before what it knows (`compareStatements`). */
 export interface EndpointReport {
   readonly nodeId: string;
   readonly bootId: string;
+  /** Counts the starts of the agent, as in a `NodeObservation`. 0: not counted. */
+  readonly boot: number;
   readonly sequence: number;
   readonly endpoints: readonly ReportedEndpoint[];
   readonly services: readonly ReportedService[];
@@ -51,12 +52,11 @@ export async function sealEndpointReport(report: EndpointReport, node: Signer): 
  * The worker's side: the report must be signed by the key that this node enrolled with, and name this node.
  * @param enrolledKey the node's public key: a key object, or SubjectPublicKeyInfo as PEM or DER
  */
-export function verifyEndpointReport(envelope: Uint8Array, enrolledKey: KeyObject | string | Uint8Array, nodeId: string): { readonly ok: true; readonly report: EndpointReport } | Rejection {
+export function verifyEndpointReport(envelope: Uint8Array, enrolledKey: EnrolledKey, nodeId: string): { readonly ok: true; readonly report: EndpointReport } | Rejection {
   return rejectionOf(() => {
-    const key = verificationKey(tufKeyOf(publicKey(enrolledKey)));
     const { payload } = openEnvelope(envelope, {
       payloadType: ENDPOINTS_PAYLOAD_TYPE,
-      authority: { keys: new Map([[key.keyId, key]]), threshold: 1 },
+      authority: enrolledAuthority(enrolledKey),
       maxBytes: BUNDLE_LIMITS.endpointReportBytes,
       what: 'the endpoint report',
     });
@@ -66,14 +66,10 @@ export function verifyEndpointReport(envelope: Uint8Array, enrolledKey: KeyObjec
   });
 }
 
-function publicKey(key: KeyObject | string | Uint8Array): KeyObject {
-  if (typeof key === 'string') return createPublicKey(key);
-  return key instanceof Uint8Array ? createPublicKey({ key: Buffer.from(key), format: 'der', type: 'spki' }) : key;
-}
-
 function encode(report: EndpointReport): JsonValue {
   return {
     node: report.nodeId,
+    boot: report.boot,
     boot_id: report.bootId,
     sequence: report.sequence,
     endpoints: report.endpoints.map((endpoint) => ({
@@ -103,10 +99,12 @@ const MAX_ENDPOINTS = 4096;
 const PORT = { min: 1, max: 65535 };
 
 function read(reader: JsonReader): EndpointReport {
-  reader.object(['node', 'boot_id', 'sequence', 'endpoints', 'services']);
+  reader.object(['node', 'boot', 'boot_id', 'sequence', 'endpoints', 'services']);
+  const boot = reader.member('boot');
   return {
     nodeId: reader.member('node').string(),
     bootId: reader.member('boot_id').string(),
+    boot: boot.absent ? 0 : boot.integer(),
     sequence: reader.member('sequence').integer(),
     endpoints: reader.member('endpoints').array(MAX_ENDPOINTS).map(readEndpoint),
     services: reader.member('services').array(MAX_ENDPOINTS).map(readService),

@@ -57,7 +57,7 @@ describe('epoch recovery after a database restore', () => {
 describe('endpoint reports', () => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const report = {
-    nodeId: 'node-1', bootId: 'boot', sequence: 1, services: [],
+    nodeId: 'node-1', bootId: 'boot', boot: 1, sequence: 1, services: [],
     endpoints: [{ key: 'pod/a/b', namespace: 'a', name: 'b', labels: { __proto__x: '1' }, namespaceLabels: {}, network: 'default', addresses: ['10.0.0.1'], namedPorts: { http: { port: 80, protocol: 'TCP' } }, hostNetwork: false }],
   };
 

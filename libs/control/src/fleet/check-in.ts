@@ -11,6 +11,8 @@ export interface CheckInRecord {
   readonly agentVersion: string | null;
   /** DSSE envelope, when the node sent one. */
   readonly endpointReport: Uint8Array | null;
+  /** What the node signed of `observed`; the only part that moves a rollout. Null: it signed nothing. */
+  readonly signedObservation: Uint8Array | null;
 }
 
 export interface ObservedState {
@@ -54,6 +56,10 @@ export interface AgentDesk {
   orders(tenantId: string, nodeIds: readonly string[]): Promise<ReadonlyMap<string, NodeOrders>>;
   assignment(tenantId: string, id: string): Promise<Uint8Array | undefined>;
   identityRevision(tenantId: string, clusterId: string): Promise<number>;
+  /** The newest epoch that the root authority opened for the cluster; 1 before the first recovery. */
+  epoch(tenantId: string, clusterId: string): Promise<number>;
+  /** The command that opened it, signed by the root authority. */
+  recovery(tenantId: string, clusterId: string): Promise<Uint8Array | undefined>;
   /** Newest version of a platform-wide metadata role, or one version. */
   metadata(role: string, version: number | null): Promise<{ readonly version: number; readonly bytes: Uint8Array } | undefined>;
   manifest(tenantId: string, clusterId: string, sha256: string): Promise<Uint8Array | undefined>;

@@ -1,4 +1,5 @@
 import type { ClusterFacts, Labels, NodeFact, ServiceFact, WorkloadFact } from '@palisade/policy';
+import type { StatementPosition } from '@palisade/bundle';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { WakeUp } from '../wake-up.ts';
 
@@ -11,6 +12,8 @@ export interface PendingReport {
   readonly addressRanges: readonly string[] | null;
   readonly version: number;
   readonly envelope: Uint8Array;
+  /** The newest report of the node that was believed. */
+  readonly heard: StatementPosition;
 }
 
 export interface StoredWorkload {
@@ -29,19 +32,21 @@ export interface IdentityHead {
   readonly epoch: number;
   readonly revision: number;
   readonly snapshotRevision: number;
+  /** Key id of who signed the newest message; null: nobody has. */
+  readonly signedBy: string | null;
 }
 
 export interface IdentityRepository {
   /** Locks the stream of the cluster until the transaction ends; starts it at revision 0. */
   lockHead(clusterId: string): Promise<IdentityHead>;
-  moveHead(clusterId: string, head: { readonly revision: number; readonly snapshotRevision: number }): Promise<void>;
+  moveHead(clusterId: string, head: { readonly revision: number; readonly snapshotRevision: number; readonly signedBy: string }): Promise<void>;
   append(clusterId: string, message: { readonly kind: 'snapshot' | 'increment'; readonly revision: number; readonly previousRevision: number; readonly envelope: Uint8Array }): Promise<void>;
   /** Deletes what nobody needs to catch up from: everything before this revision. */
   forgetBefore(clusterId: string, revision: number): Promise<void>;
   facts(clusterId: string, revision: number): Promise<ClusterFacts>;
 
   pendingReports(clusterId: string, limit: number): Promise<readonly PendingReport[]>;
-  storeResult(clusterId: string, result: { readonly nodeId: string; readonly version: number; readonly accepted: boolean; readonly problems: readonly string[] }): Promise<void>;
+  storeResult(clusterId: string, result: { readonly nodeId: string; readonly version: number; readonly accepted: boolean; readonly heard?: StatementPosition; readonly problems: readonly string[] }): Promise<void>;
 
   workloadsOfNode(nodeId: string): Promise<readonly StoredWorkload[]>;
   workloadsByKey(clusterId: string, keys: readonly string[]): Promise<readonly StoredWorkload[]>;

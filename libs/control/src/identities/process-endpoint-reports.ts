@@ -1,8 +1,8 @@
-import { canonicalJsonText, sealIdentities, verifyEndpointReport, type JsonValue, type Signer } from '@palisade/bundle';
+import { canonicalJsonText, compareStatements, sealIdentities, verifyEndpointReport, type JsonValue, type Signer } from '@palisade/bundle';
 import type { FactsIncrement, NodeFact, ServiceFact } from '@palisade/policy';
 import type { TenantContext } from '@palisade/tenancy';
 import type { UnitOfWork } from '../unit-of-work.ts';
-import type { IdentityRepositories, IdentityRepository, PendingReport, StoredWorkload } from './identity.ts';
+import type { IdentityHead, IdentityRepositories, IdentityRepository, PendingReport, StoredWorkload } from './identity.ts';
 import { readEndpointReport } from './read-endpoint-report.ts';
 
 const REPORTS_AT_ONCE = 200;
@@ -54,29 +54,35 @@ export class ProcessEndpointReports {
       }
       await publishNodes(identities, clusterId, changes);
       await removeOrphans(identities, clusterId, changes);
-      if (changes.empty && head.revision > 0) return reports.length === REPORTS_AT_ONCE;
-      await this.#sign(context, identities, clusterId, head, changes);
+      // What a former director signed is refused by nodes that follow the root: they need a snapshot by the present one.
+      const rekeyed = head.signedBy !== null && head.signedBy !== this.#signedBy;
+      if (changes.empty && head.revision > 0 && !rekeyed) return reports.length === REPORTS_AT_ONCE;
+      await this.#sign(context, identities, clusterId, head, changes, rekeyed);
       await wakeUp.notify('identities', { cluster: clusterId });
       return reports.length === REPORTS_AT_ONCE;
     });
   }
 
-  async #sign(context: TenantContext, identities: IdentityRepository, clusterId: string, head: { epoch: number; revision: number; snapshotRevision: number }, changes: Changes): Promise<void> {
+  get #signedBy(): string {
+    return this.#ports.director.map(({ keyId }) => keyId).join();
+  }
+
+  async #sign(context: TenantContext, identities: IdentityRepository, clusterId: string, head: IdentityHead, changes: Changes, rekeyed: boolean): Promise<void> {
     const revision = head.revision + 1;
     const scope = { tenantId: context.tenantId, clusterId, epoch: BigInt(head.epoch), revision };
     const message = incrementOf(head.revision, revision, changes);
-    if (head.revision > 0) {
+    if (head.revision > 0 && !rekeyed) {
       const envelope = await sealIdentities({ ...scope, kind: 'increment', previousRevision: head.revision, content: asJson(message) }, this.#ports.director);
       await identities.append(clusterId, { kind: 'increment', revision, previousRevision: head.revision, envelope });
     }
-    const snapshotDue = head.revision === 0 || revision - head.snapshotRevision >= INCREMENTS_PER_SNAPSHOT;
+    const snapshotDue = head.revision === 0 || rekeyed || revision - head.snapshotRevision >= INCREMENTS_PER_SNAPSHOT;
     if (snapshotDue) {
       const facts = await identities.facts(clusterId, revision);
       const envelope = await sealIdentities({ ...scope, kind: 'snapshot', content: asJson(facts) }, this.#ports.director);
       await identities.append(clusterId, { kind: 'snapshot', revision, previousRevision: 0, envelope });
-      await identities.forgetBefore(clusterId, head.snapshotRevision);
+      await identities.forgetBefore(clusterId, rekeyed ? revision : head.snapshotRevision);
     }
-    await identities.moveHead(clusterId, { revision, snapshotRevision: snapshotDue ? revision : head.snapshotRevision });
+    await identities.moveHead(clusterId, { revision, snapshotRevision: snapshotDue ? revision : head.snapshotRevision, signedBy: this.#signedBy });
   }
 }
 
@@ -86,6 +92,12 @@ async function takeReport(identities: IdentityRepository, clusterId: string, clu
   if (!verified.ok) {
     await identities.storeResult(clusterId, { nodeId: pending.nodeId, version: pending.version, accepted: false, problems: [verified.message] });
     return verified.message;
+  }
+  const { boot, sequence } = verified.report;
+  if (compareStatements(verified.report, pending.heard) < 0) {
+    const problem = 'an older report of the node was brought again; the newer one stands';
+    await identities.storeResult(clusterId, { nodeId: pending.nodeId, version: pending.version, accepted: false, problems: [problem] });
+    return problem;
   }
   const read = readEndpointReport(verified.report, { name: pending.nodeName, addressRanges: pending.addressRanges }, clusterName);
   const problems = [...read.problems];
@@ -111,7 +123,7 @@ async function takeReport(identities: IdentityRepository, clusterId: string, clu
   for (const [key, workload] of settled) if (!saved.some((own) => own.key === key)) note(changes, undefined, workload);
   for (const workload of settled.values()) if (workload.conflicting.length > 0 && workload.nodeId === pending.nodeId) problems.push(`Endpoint ${workload.key}: ${workload.conflicting.join(', ')} is also claimed by another node, so it is bound to neither.`);
   problems.push(...(await takeServices(identities, clusterId, pending.nodeId, read.services, changes)));
-  await identities.storeResult(clusterId, { nodeId: pending.nodeId, version: pending.version, accepted: true, problems });
+  await identities.storeResult(clusterId, { nodeId: pending.nodeId, version: pending.version, accepted: true, heard: { boot, sequence }, problems });
   return null;
 }
 

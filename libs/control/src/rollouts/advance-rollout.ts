@@ -1,14 +1,14 @@
-import { advanceRollout, planWaves, transitionNode, transitionRollout, type AdvanceDecision, type DenyDelta, type NodeProgress, type RolloutEvent } from '@palisade/rollout';
+import { advanceRollout, planWaves, transitionNode, transitionRollout, type AdvanceDecision, type DenyDelta, type RolloutEvent } from '@palisade/rollout';
 import type { TenantContext } from '@palisade/tenancy';
 import type { UnitOfWork } from '../unit-of-work.ts';
 import type { SealBundle } from '../bundles/seal-bundle.ts';
 import type { AssignWave } from './assign-wave.ts';
 import type { DenyDeltaSource } from './deny-delta-source.ts';
 import type { Rollout, RolloutRepositories, RolloutRepository } from './rollout.ts';
+import { takeReports } from './take-reports.ts';
 
 /** A node that was not heard of for this long is offline: its held check-in would have ended several times. */
 const ONLINE_MS = 180_000;
-const REPORT_BATCH = 2_000;
 /** Steps of one call; more wait for the next one, so that one rollout does not keep a worker. */
 const MAX_STEPS = 32;
 
@@ -187,29 +187,6 @@ async function apply(repositories: StepRepositories, rollout: Rollout, event: Ro
     if (decision.kind === 'withdraw-offers') await rollouts.withdraw(rollout.id);
     if (decision.kind === 'withdraw-offers' || decision.kind === 'adopt-generation') await wakeUp.notify('desired', { cluster: rollout.clusterId });
   }
-}
-
-/** @returns true when more reports wait than one batch takes */
-async function takeReports(rollouts: RolloutRepository, rollout: Rollout, nowMs: number): Promise<boolean> {
-  const batch = await rollouts.reported(rollout.id, REPORT_BATCH);
-  const stored: (NodeProgress & { nodeId: string; change: number })[] = [];
-  const events: { kind: string; waveIndex: number; nodeId: string; detail: string }[] = [];
-  for (const node of batch) {
-    const content = rollout.target!.byArch[node.arch];
-    const target = content && { generation: rollout.target!.generation, contentDigest: content.contentDigest };
-    const result = node.report === null || target === undefined ? null : transitionNode(node, { kind: 'report', report: node.report, target, leaseMs: rollout.leaseMs }, nowMs);
-    const progress = result?.progress ?? node;
-    stored.push({ nodeId: node.nodeId, change: node.change, state: progress.state, leaseUntilMs: progress.leaseUntilMs, reason: progress.reason });
-    const notable = progress.state !== node.state && (progress.state === 'failed' || progress.state === 'reverted');
-    if (notable) events.push({ kind: `node-${progress.state}`, waveIndex: node.waveIndex, nodeId: node.nodeId, detail: progress.reason ?? '' });
-    const late = result?.decisions[0]?.why;
-    if (late !== undefined && ['timed_out', 'superseded', 'failed', 'reverted'].includes(node.state)) {
-      events.push({ kind: 'late-report', waveIndex: node.waveIndex, nodeId: node.nodeId, detail: `${node.report?.state ?? 'none'}: ${late}` });
-    }
-  }
-  await rollouts.storeNodes(rollout.id, stored);
-  await rollouts.record(rollout.id, events);
-  return batch.length === REPORT_BATCH;
 }
 
 async function expireLeases(rollouts: RolloutRepository, rollout: Rollout, nowMs: number): Promise<void> {

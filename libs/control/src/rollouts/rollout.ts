@@ -4,12 +4,12 @@ import type {
   MaintenanceWindow,
   NodeCounts,
   NodeProgress,
-  NodeReport,
   NodeRolloutState,
   RolloutState,
   WaveProgress,
   WaveStrategy,
 } from '@palisade/rollout';
+import type { StatementPosition } from '@palisade/bundle';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { BundleRepository } from '../bundles/bundle.ts';
 import type { ClusterRepository } from '../clusters/cluster.ts';
@@ -78,7 +78,12 @@ export interface ReportedNode extends NodeProgress {
   readonly waveIndex: number;
   readonly arch: string;
   readonly change: number;
-  readonly report: NodeReport | null;
+  /** What the node signed, unverified; null: it signed nothing. */
+  readonly envelope: Uint8Array | null;
+  /** SubjectPublicKeyInfo, DER: the key it must be signed with. */
+  readonly publicKey: Uint8Array;
+  /** The newest statement of the node that this rollout has read. */
+  readonly heard: StatementPosition;
 }
 
 /** A wave's nodes under one signature of the director, ready to be stored. */
@@ -139,7 +144,7 @@ export interface RolloutRepository {
   expired(rolloutId: string): Promise<readonly (NodeProgress & { readonly nodeId: string })[]>;
   /** Nodes of opened waves with news; at most `limit`. */
   reported(rolloutId: string, limit: number): Promise<readonly ReportedNode[]>;
-  storeNodes(rolloutId: string, nodes: readonly (NodeProgress & { readonly nodeId: string; readonly change?: number })[]): Promise<void>;
+  storeNodes(rolloutId: string, nodes: readonly (NodeProgress & { readonly nodeId: string; readonly change?: number; readonly heard?: StatementPosition })[]): Promise<void>;
   record(rolloutId: string, events: readonly { readonly kind: string; readonly waveIndex?: number; readonly nodeId?: string; readonly detail?: string }[]): Promise<void>;
 
   /** Makes nodes want a generation under one signed assignment; inside a rollout what they wanted before is kept. */

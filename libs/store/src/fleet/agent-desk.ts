@@ -38,12 +38,12 @@ const ORDERS = `SELECT n.id, n.state, d.epoch, d.n, d.content_digest, d.manifest
  * The observation counts as changed when what it says of bundles changed, not because a counter moved; a change wakes
  * the worker when the transaction commits.
  */
-const OBSERVE = `WITH seen AS (INSERT INTO palisade.node_observations AS o (tenant_id, node_id, cluster_id, serial, boot_id, observed, denied_packets, agent_version, seen_at)
-  SELECT $1, v.node_id, v.cluster_id, v.serial, v.boot_id, v.observed, v.denied, v.version, now()
-  FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::bigint[], $8::text[]) AS v(node_id, cluster_id, serial, boot_id, observed, denied, version)
+const OBSERVE = `WITH seen AS (INSERT INTO palisade.node_observations AS o (tenant_id, node_id, cluster_id, serial, boot_id, observed, denied_packets, agent_version, signed, seen_at)
+  SELECT $1, v.node_id, v.cluster_id, v.serial, v.boot_id, v.observed, v.denied, v.version, v.signed, now()
+  FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::bigint[], $8::text[], $9::bytea[]) AS v(node_id, cluster_id, serial, boot_id, observed, denied, version, signed)
   JOIN palisade.nodes n ON n.tenant_id = $1 AND n.id = v.node_id AND n.cluster_id = v.cluster_id AND n.state = 'active'
   ON CONFLICT (tenant_id, node_id) DO UPDATE SET serial = EXCLUDED.serial, boot_id = EXCLUDED.boot_id, observed = EXCLUDED.observed,
-    denied_packets = EXCLUDED.denied_packets, agent_version = COALESCE(EXCLUDED.agent_version, o.agent_version), seen_at = now(),
+    denied_packets = EXCLUDED.denied_packets, signed = EXCLUDED.signed, agent_version = COALESCE(EXCLUDED.agent_version, o.agent_version), seen_at = now(),
     change_count = o.change_count + CASE WHEN ${differs('generation')} OR ${differs('contentDigest')} OR ${differs('state')} OR ${differs('subjectGeneration')} OR ${differs('reason')} OR ${differs('localActs')} THEN 1 ELSE 0 END
   RETURNING o.cluster_id, old.change_count IS DISTINCT FROM new.change_count AS changed)
   SELECT palisade.wake('observed', jsonb_build_object('cluster', c.cluster_id)) FROM (SELECT DISTINCT cluster_id FROM seen WHERE changed) c`;
@@ -79,6 +79,11 @@ export function postgresAgentDesk(pool: pg.Pool): AgentDesk {
       const [result] = await inOneTrip(pool, tenantId, [{ text: 'SELECT revision FROM palisade.identity_heads WHERE tenant_id = $1 AND cluster_id = $2', values: [tenantId, clusterId] }]);
       return Number((result!.rows[0] as { revision: string } | undefined)?.revision ?? 0);
     },
+    async epoch(tenantId, clusterId) {
+      const [result] = await inOneTrip(pool, tenantId, [{ text: 'SELECT COALESCE(max(epoch), 1) AS epoch FROM palisade.epoch_recoveries WHERE tenant_id = $1 AND cluster_id = $2', values: [tenantId, clusterId] }]);
+      return Number((result!.rows[0] as { epoch: string }).epoch);
+    },
+    recovery: (tenantId, clusterId) => bytesOf(pool, tenantId, 'SELECT envelope AS bytes FROM palisade.epoch_recoveries WHERE tenant_id = $1 AND cluster_id = $2 ORDER BY epoch DESC LIMIT 1', [tenantId, clusterId]),
     async metadata(role, version) {
       const { rows } = await pool.query<{ version: string; bytes: Buffer }>('SELECT version, bytes FROM palisade.trust_metadata WHERE role = $1 AND ($2::bigint IS NULL OR version = $2) ORDER BY version DESC LIMIT 1', [role, version]);
       return rows[0] && { version: Number(rows[0].version), bytes: rows[0].bytes };
@@ -98,7 +103,7 @@ function observe(tenantId: string, records: readonly CheckInRecord[]): pg.QueryC
     name: 'observe',
     text: OBSERVE,
     values: [tenantId, records.map((r) => r.nodeId), records.map((r) => r.clusterId), records.map((r) => r.serial), records.map((r) => r.bootId),
-      records.map((r) => JSON.stringify(r.observed)), records.map((r) => r.observed.deniedPackets), records.map((r) => r.agentVersion)],
+      records.map((r) => JSON.stringify(r.observed)), records.map((r) => r.observed.deniedPackets), records.map((r) => r.agentVersion), records.map((r) => r.signedObservation)],
   };
 }
 

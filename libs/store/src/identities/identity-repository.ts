@@ -25,14 +25,14 @@ function identityStream(session: TenantSession): Stream {
   return {
     async lockHead(clusterId) {
       await session.execute('INSERT INTO palisade.identity_heads (tenant_id, cluster_id) VALUES ($1, $2) ON CONFLICT DO NOTHING', [tenantId, clusterId]);
-      const [row] = await session.query<{ epoch: string; revision: string; snapshot_revision: string }>(
-        'SELECT epoch, revision, snapshot_revision FROM palisade.identity_heads WHERE tenant_id = $1 AND cluster_id = $2 FOR NO KEY UPDATE',
+      const [row] = await session.query<{ epoch: string; revision: string; snapshot_revision: string; signed_by: string | null }>(
+        'SELECT epoch, revision, snapshot_revision, signed_by FROM palisade.identity_heads WHERE tenant_id = $1 AND cluster_id = $2 FOR NO KEY UPDATE',
         [tenantId, clusterId],
       );
-      return { epoch: Number(row!.epoch), revision: Number(row!.revision), snapshotRevision: Number(row!.snapshot_revision) };
+      return { epoch: Number(row!.epoch), revision: Number(row!.revision), snapshotRevision: Number(row!.snapshot_revision), signedBy: row!.signed_by };
     },
     async moveHead(clusterId, head) {
-      await session.execute('UPDATE palisade.identity_heads SET revision = $3, snapshot_revision = $4 WHERE tenant_id = $1 AND cluster_id = $2', [tenantId, clusterId, head.revision, head.snapshotRevision]);
+      await session.execute('UPDATE palisade.identity_heads SET revision = $3, snapshot_revision = $4, signed_by = $5 WHERE tenant_id = $1 AND cluster_id = $2', [tenantId, clusterId, head.revision, head.snapshotRevision, head.signedBy]);
     },
     async append(clusterId, message) {
       await session.execute(
@@ -71,20 +71,22 @@ function endpointReports(session: TenantSession): Pick<IdentityRepository, 'pend
   const { tenantId } = session.context;
   return {
     async pendingReports(clusterId, limit) {
-      const rows = await session.query<{ node_id: string; name: string; public_key: Buffer; address_ranges: string[] | null; version: string; envelope: Buffer }>(
-        `SELECT e.node_id, n.name, n.public_key, n.address_ranges, e.version, e.envelope FROM palisade.endpoint_reports e
+      const rows = await session.query<{ node_id: string; name: string; public_key: Buffer; address_ranges: string[] | null; version: string; envelope: Buffer; report_boot: string; report_sequence: string }>(
+        `SELECT e.node_id, n.name, n.public_key, n.address_ranges, e.version, e.envelope, COALESCE(r.report_boot, 0) AS report_boot, COALESCE(r.report_sequence, 0) AS report_sequence FROM palisade.endpoint_reports e
          JOIN palisade.nodes n ON n.tenant_id = e.tenant_id AND n.id = e.node_id AND n.state = 'active' AND n.cluster_id = e.cluster_id
          LEFT JOIN palisade.endpoint_report_results r ON r.tenant_id = e.tenant_id AND r.node_id = e.node_id
          WHERE e.tenant_id = $1 AND e.cluster_id = $2 AND r.version IS DISTINCT FROM e.version ORDER BY e.received_at LIMIT $3`,
         [tenantId, clusterId, limit],
       );
-      return rows.map((row) => ({ nodeId: row.node_id, nodeName: row.name, publicKey: row.public_key, addressRanges: row.address_ranges, version: Number(row.version), envelope: row.envelope }));
+      return rows.map((row) => ({ nodeId: row.node_id, nodeName: row.name, publicKey: row.public_key, addressRanges: row.address_ranges, version: Number(row.version), envelope: row.envelope, heard: { boot: Number(row.report_boot), sequence: Number(row.report_sequence) } }));
     },
     async storeResult(clusterId, result) {
       await session.execute(
-        `INSERT INTO palisade.endpoint_report_results (tenant_id, node_id, cluster_id, version, accepted, problems) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (tenant_id, node_id) DO UPDATE SET version = EXCLUDED.version, accepted = EXCLUDED.accepted, problems = EXCLUDED.problems, processed_at = now()`,
-        [tenantId, result.nodeId, clusterId, result.version, result.accepted, JSON.stringify(result.problems.slice(0, 100))],
+        `INSERT INTO palisade.endpoint_report_results AS r (tenant_id, node_id, cluster_id, version, accepted, problems, report_boot, report_sequence)
+           VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7::bigint, 0), COALESCE($8::bigint, 0))
+         ON CONFLICT (tenant_id, node_id) DO UPDATE SET version = EXCLUDED.version, accepted = EXCLUDED.accepted, problems = EXCLUDED.problems, processed_at = now(),
+           report_boot = COALESCE($7, r.report_boot), report_sequence = COALESCE($8, r.report_sequence)`,
+        [tenantId, result.nodeId, clusterId, result.version, result.accepted, JSON.stringify(result.problems.slice(0, 100)), result.heard?.boot ?? null, result.heard?.sequence ?? null],
       );
     },
   };

@@ -1,5 +1,5 @@
 import type { RolloutNode, RolloutRepository } from '@palisade/control';
-import type { NodeProgress, NodeReport, NodeRolloutState } from '@palisade/rollout';
+import type { NodeProgress, NodeRolloutState } from '@palisade/rollout';
 import { pageOf } from '../page.ts';
 import type { TenantSession } from '../session.ts';
 
@@ -61,24 +61,35 @@ export function rolloutNodes(session: TenantSession): NodePart {
       return rows.map(toProgress);
     },
     async reported(rolloutId, limit) {
-      const rows = await session.query<ProgressRow & { wave_index: number; arch: string; change_count: string; observed: NodeReport }>(
-        `SELECT ${PROGRESS}, n.wave_index, d.arch, o.change_count, o.observed FROM palisade.rollout_nodes n
+      const rows = await session.query<ProgressRow & { wave_index: number; arch: string; change_count: string; signed: Buffer | null; public_key: Buffer; heard_boot: string; heard_sequence: string }>(
+        `SELECT ${PROGRESS}, n.wave_index, d.arch, d.public_key, o.change_count, o.signed, n.heard_boot, n.heard_sequence FROM palisade.rollout_nodes n
          JOIN palisade.rollout_waves w ON w.tenant_id = n.tenant_id AND w.rollout_id = n.rollout_id AND w.index = n.wave_index AND w.state <> 'pending'
          JOIN palisade.node_observations o ON o.tenant_id = n.tenant_id AND o.node_id = n.node_id AND o.change_count <> n.seen_change
          JOIN palisade.nodes d ON d.tenant_id = n.tenant_id AND d.id = n.node_id
          WHERE n.tenant_id = $1 AND n.rollout_id = $2 LIMIT $3`,
         [tenantId, rolloutId, limit],
       );
-      return rows.map((row) => ({ ...toProgress(row), waveIndex: row.wave_index, arch: row.arch, change: Number(row.change_count), report: row.observed }));
+      return rows.map((row) => ({
+        ...toProgress(row),
+        waveIndex: row.wave_index,
+        arch: row.arch,
+        change: Number(row.change_count),
+        envelope: row.signed,
+        publicKey: row.public_key,
+        heard: { boot: Number(row.heard_boot), sequence: Number(row.heard_sequence) },
+      }));
     },
     async storeNodes(rolloutId, nodes) {
       if (nodes.length === 0) return;
       await session.execute(
         `UPDATE palisade.rollout_nodes n SET state = v.state, lease_until = to_timestamp(v.lease / 1000.0), reason = v.reason, updated_at = now(),
-           seen_change = COALESCE(v.change, n.seen_change), offered_at = CASE WHEN v.state = 'offered' AND n.state <> 'offered' THEN now() ELSE n.offered_at END
-         FROM unnest($3::uuid[], $4::text[], $5::double precision[], $6::text[], $7::bigint[]) AS v(node_id, state, lease, reason, change)
+           -- What a node that is offered (again) has said last is read (again): it may run the generation already.
+           seen_change = CASE WHEN v.state = 'offered' AND n.state <> 'offered' THEN 0 ELSE COALESCE(v.change, n.seen_change) END,
+           offered_at = CASE WHEN v.state = 'offered' AND n.state <> 'offered' THEN now() ELSE n.offered_at END,
+           heard_boot = COALESCE(v.boot, n.heard_boot), heard_sequence = COALESCE(v.sequence, n.heard_sequence)
+         FROM unnest($3::uuid[], $4::text[], $5::double precision[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[]) AS v(node_id, state, lease, reason, change, boot, sequence)
          WHERE n.tenant_id = $1 AND n.rollout_id = $2 AND n.node_id = v.node_id`,
-        [tenantId, rolloutId, nodes.map((n) => n.nodeId), nodes.map((n) => n.state), nodes.map((n) => n.leaseUntilMs), nodes.map((n) => n.reason?.slice(0, 8192) ?? null), nodes.map((n) => n.change ?? null)],
+        [tenantId, rolloutId, nodes.map((n) => n.nodeId), nodes.map((n) => n.state), nodes.map((n) => n.leaseUntilMs), nodes.map((n) => n.reason?.slice(0, 8192) ?? null), nodes.map((n) => n.change ?? null), nodes.map((n) => n.heard?.boot ?? null), nodes.map((n) => n.heard?.sequence ?? null)],
       );
     },
     supersedeNodes(rolloutId) {
