@@ -11,7 +11,7 @@
 #ifndef PALISADE_ABI_H
 #define PALISADE_ABI_H
 
-#define PALISADE_ABI 2
+#define PALISADE_ABI 3
 
 /* Two banks: programs read the one named by the lowest bit of the generation, user space fills the other. */
 #define PALISADE_BANKS 2
@@ -101,6 +101,10 @@
 #define TIMEOUT_UDP_ESTABLISHED (300 * SECONDS)
 #define TIMEOUT_OTHER (60 * SECONDS)
 
+#define MAX_DENIALS 16384
+/* A denial without packets for this long leaves: its next packet is an event again. */
+#define DENIAL_LIFETIME (30 * SECONDS)
+
 struct control {
 	__u64 generation; /* grows by one with every activation; its lowest bit names the bank */
 	__u32 flags;
@@ -136,7 +140,7 @@ struct connection_key6 {
 	__u8 sense;
 };
 
-/* Two cache lines: the first is what an established packet needs. [0] forward, [1] reply. */
+/* What an established packet needs comes first. [0] forward, [1] reply. */
 struct connection {
 	__u64 last_seen_ns;
 	__u64 packets[2];
@@ -161,9 +165,11 @@ struct connection {
 	__u8 shadow_verdict;
 	__u8 shadow_differs;
 	__u16 reserved;
-	__u32 exported_packets[2]; /* what events have told already; the rest is the next delta */
 	__u32 exported_epoch;
+	__u64 exported_packets[2]; /* what events have told already; the rest is the next delta */
 	__u64 exported_bytes[2];
+	__u32 handshake_us; /* when the SYN passed, low half of the precise clock in microseconds; 0: sent again, not measured */
+	__u32 rtt_us;       /* from the SYN to the end of the handshake: once around both ends; 0: not measured */
 	__u64 socket_cookie; /* of the endpoint's socket where it opened the connection, see struct process; 0: unknown */
 };
 
@@ -259,7 +265,9 @@ struct endpoint_counters {
 	__u64 dropped_packets;
 	__u64 dropped_bytes;
 	__u64 audited_packets;
-	__u64 reserved[3];
+	__u64 untracked_packets; /* forwarded without an entry that counts them */
+	__u64 told_packets;      /* forwarded ones that events have told: forwarded - untracked - told is under way or lost */
+	__u64 told_drops;        /* dropped ones that events have told */
 };
 
 struct loss_counters {
@@ -270,19 +278,68 @@ struct loss_counters {
 	__u64 rejudged;            /* packets that met a newer generation */
 	__u64 events;              /* events written */
 	__u64 iterated;            /* entries that exports have looked at */
-	__u64 reserved;
+	__u64 denials_full;        /* denied packets that found no entry: each is an event of its own */
 };
 
-struct flow_event {
-	__u64 time_ns;
-	__u64 sequence; /* per CPU, without gaps: a gap is a loss */
+/*
+ * Repeated denials of one tuple under one verdict: the first packet is an event, the rest are counted here and told by the
+ * export (a plain hash, so nothing is evicted; when it is full every packet is an event again).
+ */
+struct denial_key {
 	__u8 source[16];
 	__u8 destination[16];
-	__u8 original_destination[16]; /* before DNAT, zero where there was none */
+	__u16 source_port; /* as in struct flow_event */
+	__u16 destination_port;
+	__u16 slot;
+	__u8 family;
+	__u8 protocol;
+	__u32 rule_id;
+	__u32 generation;
+	__u8 drop_reason;
+	__u8 direction;
+	__u8 flags;
+	__u8 shadow_verdict;
+	__u32 shadow_rule_id;
+};
+
+struct denial {
+	__u64 last_seen_ns;
+	__u64 packets;
+	__u64 bytes;
+	__u64 told_packets; /* by events; written by the export only */
+	__u64 told_bytes;
+	__u64 socket_cookie;
+	__u32 peer_identity;
+	__u32 ifindex;
+	__u32 exported_epoch;
+	__u8 tcp_flags;
+	__u8 reserved;
+	__u16 original_port;
+	__u8 original_destination[16];
+};
+
+/* A record of the ring. Those that need no field after `reserved` end there: FLOW_EVENT_SHORT bytes. */
+#define FLOW_EVENT_SHORT 128
+struct flow_event {
+	__u64 time_ns;
+	__u64 first_seen_ns;
+	__u64 packets;
+	__u64 bytes;
+	__u64 reply_packets;
+	__u64 reply_bytes;
+	__u8 source[16];
+	__u8 destination[16];
+	__u32 sequence; /* per CPU, without gaps but where it wraps: a gap is a loss */
+	__u32 ifindex;
+	__u32 peer_identity;
+	__u32 rule_id;
+	__u32 generation;
+	__u32 shadow_rule_id;
+	__u32 rtt_us; /* 0: not measured */
 	__u16 source_port;
 	__u16 destination_port;
-	__u16 original_port;
 	__u16 slot;
+	__u16 cpu;
 	__u8 kind;
 	__u8 family; /* 4 or 6 */
 	__u8 protocol;
@@ -291,22 +348,17 @@ struct flow_event {
 	__u8 drop_reason;
 	__u8 flags;
 	__u8 tcp_flags;
-	__u32 ifindex;
-	__u32 cpu;
-	__u32 peer_identity;
-	__u32 rule_id;
-	__u32 generation;
-	__u32 shadow_rule_id;
 	__u8 shadow_verdict;
-	__u8 reserved[7];
-	__u64 packets;
-	__u64 bytes;
-	__u64 reply_packets;
-	__u64 reply_bytes;
-	__u64 first_seen_ns;
-	__u32 pid;
+	__u8 reserved[3];
+
+	__u8 original_destination[16]; /* before DNAT, zero where there was none */
+	__u16 original_port;
+	__u16 reserved_tail[3];
+	__u64 cgroup_id;
+	__u32 pid; /* 0: unknown */
 	__u32 uid;
 	char command[16];
+	__u64 reserved_end;
 };
 
 /* Addresses of both families in one key: IPv4 as ::ffff:a.b.c.d. */

@@ -73,6 +73,7 @@ MAP(learned, BPF_MAP_TYPE_LRU_HASH, 65536, struct mapped_address, struct learned
 MAP(name_classes, BPF_MAP_TYPE_HASH, 16384, struct name_class_key, __u64);
 MAP(name_selectors, BPF_MAP_TYPE_ARRAY, MAX_NAME_SELECTORS, __u32, struct name_selector);
 
+MAP(denials, BPF_MAP_TYPE_HASH, MAX_DENIALS, struct denial_key, struct denial);
 MAP(endpoint_counters, BPF_MAP_TYPE_PERCPU_ARRAY, MAX_ENDPOINTS, __u32, struct endpoint_counters);
 MAP(loss_counters, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct loss_counters);
 

@@ -52,8 +52,13 @@ static __always_inline int translated_connection(struct scene *s, const __u32 *o
 		if (!fresh)
 			connection_deny(s, c, 0);
 		report_drop(s, c, DIRECTION_EGRESS, 0);
-		if (fresh)
+		if (fresh) {
+			struct endpoint_counters *totals = counters_of(s->endpoint.slot);
+
+			if (totals) /* the endpoint hook has let them pass, and nothing will tell them */
+				totals->untracked_packets += c->packets[0];
 			connection_remove(&key, v6);
+		}
 		return DROP;
 	}
 	c->flags &= ~CONNECTION_PENDING;

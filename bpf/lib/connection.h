@@ -13,7 +13,6 @@ static __always_inline int connection_key_of(const struct packet *p, __u16 slot,
 {
 	int source_low;
 
-	__builtin_memset(key, 0, sizeof(*key));
 	if (v6) {
 		source_low = 0;
 		if (p->source[0] != p->destination[0])
@@ -89,11 +88,28 @@ static __always_inline __u64 connection_timeout_ns(const struct connection *c)
 	return TIMEOUT_OTHER;
 }
 
+/*
+ * One way around both ends: from the SYN to the first segment after the handshake. A SYN that was sent again leaves it open
+ * which one was answered (Karn's algorithm, RFC 6298 §3), so nothing is measured then.
+ */
+static __always_inline void connection_time(struct connection *c, __u8 flags, int is_reply)
+{
+	if (is_reply || !c->handshake_us)
+		return;
+	if (c->state == STATE_ESTABLISHED && (flags & (TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK) {
+		__u32 elapsed = (__u32)(bpf_ktime_get_ns() / 1000) - c->handshake_us;
+
+		c->rtt_us = elapsed ? elapsed : 1;
+	}
+	c->handshake_us = 0;
+}
+
 /* Counts the packet and moves the state. Both directions may run at once on different processors: counters are atomic. */
-static __always_inline void connection_touch(struct connection *c, const struct scene *s, int is_reply)
+static __always_inline void connection_touch(struct connection *c, struct scene *s, int is_reply)
 {
 	__u8 flags = s->packet.tcp_flags;
 
+	s->tracked = 1;
 	if (c->last_seen_ns != s->now_ns)
 		c->last_seen_ns = s->now_ns;
 	if (is_reply) {
@@ -108,6 +124,7 @@ static __always_inline void connection_touch(struct connection *c, const struct 
 			c->state = STATE_ESTABLISHED;
 		return;
 	}
+	connection_time(c, flags, is_reply);
 	if (is_reply) {
 		if ((c->tcp_flags[1] | flags) != c->tcp_flags[1])
 			c->tcp_flags[1] |= flags;

@@ -58,7 +58,7 @@ static __always_inline long export_connection(const void *key_buffer, struct con
 		return 0;
 	idle = run->now_ns > c->last_seen_ns ? run->now_ns - c->last_seen_ns : 0;
 	ended = idle > connection_timeout_ns(c) || (c->state == STATE_CLOSED && idle > LINGER_NS);
-	moved = (__u32)c->packets[0] != c->exported_packets[0] || (__u32)c->packets[1] != c->exported_packets[1];
+	moved = c->packets[0] != c->exported_packets[0] || c->packets[1] != c->exported_packets[1];
 	if (!ended && !moved)
 		return 0;
 	if (v6)
@@ -93,6 +93,29 @@ static long export6(struct bpf_map *map, const void *key, struct connection *c, 
 	return export_connection(key, c, run, 1);
 }
 
+/* What repeated denials have counted, and denials that repeat no more. */
+static long export_denial(struct bpf_map *map, const void *key_buffer, struct denial *d, struct export_run *run)
+{
+	struct denial_key key;
+	int ended;
+
+	(void)map;
+	if (d->exported_epoch == run->epoch)
+		return 0;
+	ended = run->now_ns > d->last_seen_ns + DENIAL_LIFETIME;
+	__builtin_memcpy(&key, key_buffer, sizeof(key));
+	if (d->packets != d->told_packets && denial_tell(run->scene, &key, d)) {
+		run->loss->ring_full--; /* nothing is lost, only late */
+		run->loss->events--;
+		run->full = 1;
+		return 1;
+	}
+	d->exported_epoch = run->epoch;
+	if (ended)
+		bpf_map_delete_elem(&denials, &key);
+	return 0;
+}
+
 /*
  * Never attached: user space runs it (BPF_PROG_TEST_RUN) with an arbitrary frame. Map iterators would do the same but are
  * refused on locked-down kernels. Returns 1 while there is more to tell than the ring had room for.
@@ -111,6 +134,8 @@ int export_connections(struct __sk_buff *skb)
 	bpf_for_each_map_elem(&connections4, export4, &run, 0);
 	if (!run.full)
 		bpf_for_each_map_elem(&connections6, export6, &run, 0);
+	if (!run.full)
+		bpf_for_each_map_elem(&denials, export_denial, &run, 0);
 	return run.full;
 }
 

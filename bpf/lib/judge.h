@@ -108,7 +108,7 @@ __noinline int report_drop(struct scene *s, struct connection *c, __u32 directio
 	};
 
 	s->reason = j->reason;
-	report_flow(s, &r, c);
+	report_denial(s, &r, c);
 	return DROP;
 }
 
@@ -254,6 +254,11 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 		if (s->picking_up)
 			c->flags |= CONNECTION_ADOPTED;
 	}
+	if (tcp && !mid_stream) {
+		__u32 now_us = bpf_ktime_get_ns() / 1000;
+
+		c->handshake_us = now_us ? now_us : 1;
+	}
 	c->policy_port = port;
 	c->socket_cookie = s->socket_cookie;
 	c->first_seen_ns = c->last_seen_ns = s->now_ns;
@@ -267,7 +272,7 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 	c->tcp_flags[1] = swapped ? p->tcp_flags : 0;
 	if (!(c->flags & CONNECTION_PENDING))
 		report_connection(s, c, EVENT_NEW, c->verdict == VERDICT_AUDIT ? s->judgement.reason : REASON_NONE, swapped);
-	connection_store(key, c, v6);
+	s->tracked = !connection_store(key, c, v6);
 	return PASS;
 }
 

@@ -7,6 +7,9 @@ struct scene {
 	struct packet packet;
 	struct packet embedded; /* inside an ICMP error */
 	struct connection fresh;
+	struct flow_event event;
+	struct denial_key denial_key;
+	struct denial denial;
 	struct judgement {
 		__u8 verdict;
 		__u8 flags;
@@ -29,6 +32,7 @@ struct scene {
 	__u32 reason;    /* why it is dropped */
 	__u32 pass_mark; /* mark to set on a packet that passes */
 	__u32 picking_up;
+	__u32 tracked;  /* an entry of the connection table counts this packet */
 	__u32 existing; /* policy is asked again about a connection that it allowed before */
 	__u64 socket_cookie;
 	__u32 watch_http; /* the packet's connection may speak HTTP, see http.h */
@@ -61,6 +65,7 @@ static __always_inline struct scene *scene_of(__u32 row, const struct endpoint *
 	s->reason = 0;
 	s->pass_mark = 0;
 	s->existing = 0;
+	s->tracked = 0;
 	s->socket_cookie = 0;
 	s->watch_http = 0;
 	s->gate_mark = s->may_steer = s->steer = s->arrived = 0;

@@ -13,6 +13,7 @@
 #include "../lib/scene.h"
 #include "../lib/process.h"
 #include "../lib/accounting.h"
+#include "../lib/denial.h"
 #include "../lib/address.h"
 #include "../lib/policy.h"
 #include "../lib/connection.h"
@@ -53,7 +54,7 @@ __noinline int drop_unread(struct scene *s, __u32 reason)
 	struct report r = { .kind = EVENT_DROPPED, .verdict = VERDICT_DENY, .reason = reason, .direction = s->direction };
 
 	s->reason = reason;
-	report_flow(s, &r, 0);
+	report_denial(s, &r, 0);
 	return DROP;
 }
 

@@ -12,7 +12,8 @@ const VERDICTS = ['dropped', 'forwarded', 'audit', 'redirected'] as const;
 /** Where a record stands in the sequence of its processor: a gap is a loss. */
 export interface EventPosition {
   readonly cpu: number;
-  readonly sequence: bigint;
+  /** Wraps at 2^32. */
+  readonly sequence: number;
 }
 
 const AT = FLOW_EVENT.offsets;
@@ -54,6 +55,7 @@ export function decodeFlowEvent(bytes: Uint8Array, at = 0): KernelFlowEvent & Ev
     firstSeenNs: u64(AT.first_seen_ns),
     lastSeenNs: u64(AT.time_ns),
     tcpFlags: byte(AT.tcp_flags),
+    rttUs: u32(AT.rtt_us),
     datapathGeneration: u32(AT.generation),
     pid: u32(AT.pid),
     uid: u32(AT.uid),
@@ -62,7 +64,7 @@ export function decodeFlowEvent(bytes: Uint8Array, at = 0): KernelFlowEvent & Ev
       serviceAddress: address(bytes, at + AT.original_destination, family),
       servicePort: u16(AT.original_port),
     }),
-    cpu: u32(AT.cpu),
-    sequence: u64(AT.sequence),
+    cpu: u16(AT.cpu),
+    sequence: u32(AT.sequence),
   };
 }

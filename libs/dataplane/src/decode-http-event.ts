@@ -41,6 +41,7 @@ export function decodeHttpEvent(bytes: Uint8Array, at = 0): KernelFlowEvent {
     firstSeenNs: record.time_ns - record.latency_ns,
     lastSeenNs: record.time_ns,
     tcpFlags: 0,
+    rttUs: 0,
     datapathGeneration: record.generation,
     pid: 0,
     uid: 0,

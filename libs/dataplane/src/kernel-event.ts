@@ -31,6 +31,8 @@ export interface KernelFlowEvent {
   readonly firstSeenNs: bigint;
   readonly lastSeenNs: bigint;
   readonly tcpFlags: number;
+  /** Microseconds of the handshake, once around both ends; 0: not measured. */
+  readonly rttUs: number;
   /** Datapath generation under which the verdict was taken (a u32 counter, not the bundle generation). */
   readonly datapathGeneration: number;
   /** Socket owner, 0/'' where unknown. */

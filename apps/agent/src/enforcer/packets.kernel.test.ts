@@ -166,10 +166,11 @@ describe.skipIf(unavailable)('the programs on crafted packets', () => {
     });
     it('is dropped with more extension headers than anything needs, or with one that runs out of the packet', async () => {
       expect(lab.sends(frame(ipv6(OUT6, PROTOCOL.tcp, tcp(port(), 80), Array.from({ length: 9 }, () => optionsHeader(60)))))).toBe(false);
+      expect(await reasons()).toEqual([3]);
       const overrun = optionsHeader(60, 1);
       overrun.bytes[1] = 200;
       expect(lab.sends(frame(ipv6(OUT6, PROTOCOL.tcp, tcp(port(), 80), [overrun])))).toBe(false);
-      expect(await reasons()).toEqual([3, 3]);
+      expect(await reasons()).toEqual([3]);
     });
     it('treats an atomic fragment as the packet it is', () => {
       expect(lab.sends(frame(ipv6(OUT6, PROTOCOL.udp, udp(port(), 53), [fragmentHeader(0, false)])))).toBe(true);

@@ -82,6 +82,7 @@ export function enrichFlow(event: KernelFlowEvent, names: FlowNames, offsetUs: n
     lastSeenUs: wallUs(event.lastSeenNs, offsetUs),
     tcpFlags: event.tcpFlags,
     ...httpPart(event, egress ? far : local),
+    ...(event.rttUs === 0 ? {} : { rttUs: event.rttUs }),
     ...(event.command === '' ? {} : { process: { binary: event.command, pid: event.pid, uid: event.uid } }),
     generation: knowledge.generation,
     policyRevision: knowledge.resolved?.policyRevision ?? 0,

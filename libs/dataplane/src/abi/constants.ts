@@ -1,6 +1,6 @@
 /** Numbers of bpf/include/abi.h that user space needs. A test reads them out of the header. */
 
-export const PALISADE_ABI = 2;
+export const PALISADE_ABI = 3;
 export const PALISADE_BANKS = 2;
 export const MAX_ENDPOINTS = 4096;
 export const MAX_ADDRESS_MAPS = 4;
@@ -28,6 +28,8 @@ export const NAME_ONE_LABEL = 1;
 export const NAME_SOME_LABELS = 2;
 export const NAME_ANY = 3;
 
+/** Bytes of a flow event without translation and process. */
+export const FLOW_EVENT_SHORT = 128;
 export const FLOW_REPLY = 0x01;
 export const FLOW_TRANSLATED = 0x02;
 export const FLOW_SHADOW = 0x04;

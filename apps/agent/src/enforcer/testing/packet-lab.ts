@@ -84,8 +84,11 @@ export class PacketLab {
     return this.#run(name, frame, repeat).durationNs;
   }
 
+  /** What was reported since the last call. Denials are forgotten then, so that each is an event again. */
   async events(): Promise<readonly KernelFlowEvent[]> {
-    return this.#enforcer.drain(1_000_000);
+    const events = await this.#enforcer.drain(1_000_000);
+    this.#empty('denials');
+    return events;
   }
 
   /** Makes every connection `ms` older. */
@@ -103,14 +106,16 @@ export class PacketLab {
     }
   }
 
+  #empty(name: string): void {
+    const map = this.map(name);
+    const content = this.kernel.readAll(map);
+    this.kernel.deleteBatch(map, content.keys, content.count);
+    this.kernel.close(map);
+  }
+
   /** Empties the connection tables. */
   forget(): void {
-    for (const name of ['connections4', 'connections6']) {
-      const map = this.map(name);
-      const content = this.kernel.readAll(map);
-      this.kernel.deleteBatch(map, content.keys, content.count);
-      this.kernel.close(map);
-    }
+    for (const name of ['connections4', 'connections6']) this.#empty(name);
   }
 
   get enforcer(): Enforcer {

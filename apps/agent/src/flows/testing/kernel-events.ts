@@ -6,7 +6,7 @@ export function kernelEvent(over: Partial<KernelFlowEvent> = {}): KernelFlowEven
   return {
     event: 'delta', ifindex: 7, endpointSlot: 1, direction: 'egress', source: '10.0.0.1', destination: '10.0.0.2', sourcePort: 40_000, destinationPort: 8080,
     protocol: 6, peerIdentity: 1002, verdict: 'forwarded', dropReason: 0, ruleId: 11, isReply: false, packets: 3n, bytes: 300n, replyPackets: 2n, replyBytes: 200n,
-    firstSeenNs: process.hrtime.bigint() - 2_000_000_000n, lastSeenNs: process.hrtime.bigint(), tcpFlags: 0x18, datapathGeneration: 1, pid: 0, uid: 0, command: '', ...over,
+    firstSeenNs: process.hrtime.bigint() - 2_000_000_000n, lastSeenNs: process.hrtime.bigint(), tcpFlags: 0x18, rttUs: 0, datapathGeneration: 1, pid: 0, uid: 0, command: '', ...over,
   };
 }
 
