@@ -19,6 +19,7 @@
 #include "../lib/connection.h"
 #include "../lib/fragment.h"
 #include "../lib/l7_redirect.h"
+#include "../lib/ask_policy.h"
 #include "../lib/judge.h"
 #include "../lib/dns.h"
 #include "../lib/http.h"
