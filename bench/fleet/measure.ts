@@ -15,7 +15,10 @@ export interface FleetFigures {
   readonly agents: number;
   readonly enroll_s: number;
   readonly connect_s: number;
+  /** From the commit of the wave's OPEN to the moment the offer is at the agent. */
   readonly offer_p99_s: number;
+  /** To the moment the agent has fetched and checked the manifest that was offered. */
+  readonly manifest_p99_s: number;
   /** Processor time of the gateway for the whole rollout: push, downloads, reports. */
   readonly rollout_gateway_cpu_s: number;
   readonly kb_per_agent: number;
@@ -28,6 +31,9 @@ export interface FleetFigures {
 }
 
 const SETTLE_MS = 3_000;
+/** As the agent's defaults: how long it is content to wait, and how long it watches a bundle before it calls itself healthy. */
+const HOLD_MS = 25_000;
+const HEALTH_MS = 10_000;
 
 /** One run with this many agents on a control plane that has no other load. */
 export async function measureFleet(plane: ControlPlane, keysDir: string, count: number, tell: (sentence: string) => void): Promise<FleetFigures> {
@@ -35,11 +41,14 @@ export async function measureFleet(plane: ControlPlane, keysDir: string, count: 
   const gateway = { url: plane.gatewayUrl, ca: readFileSync(join(keysDir, 'root/gateway-ca.crt'), 'utf8') };
   const cluster = await api.createCluster(`bench-${count}-${Date.now()}`);
   const offers: number[] = [];
+  const manifests: number[] = [];
   const checkIns: { readonly atMs: number; readonly durationMs: number }[] = [];
   const refusals: number[] = [];
   const fleet = new Fleet(gateway, count, () => ({
-    holdMs: 50_000,
+    holdMs: HOLD_MS,
+    healthDelayMs: HEALTH_MS,
     onOffer: (_agent, _desired, atMs) => offers.push(atMs),
+    onManifest: (atMs) => manifests.push(atMs),
     onCheckIn: (durationMs, held) => void (held || checkIns.push({ atMs: Date.now(), durationMs })),
     onRefused: () => refusals.push(Date.now()),
   }));
@@ -53,7 +62,7 @@ export async function measureFleet(plane: ControlPlane, keysDir: string, count: 
     tell(`all connected and held after ${connectS.toFixed(1)} s; gateway at ${mb(heldBytes)} MB, ${kb(heldBytes - idleBytes, count)} KB an agent`);
 
     const cpuBefore = processorSeconds(plane.processes.gateway.pid!);
-    const offerS = await measureOffer(api, cluster.id, offers, count, tell);
+    const offered = await measureOffer(api, cluster.id, offers, manifests, count, tell);
     const rolloutCpuS = processorSeconds(plane.processes.gateway.pid!) - cpuBefore;
     const recovery = await measureRecovery(plane, fleet, checkIns, refusals, tell);
     const haltedAtWave = await measureHalt(api, cluster.id, fleet, tell);
@@ -64,7 +73,7 @@ export async function measureFleet(plane: ControlPlane, keysDir: string, count: 
       agents: count,
       enroll_s: enrollS,
       connect_s: connectS,
-      offer_p99_s: offerS,
+      ...offered,
       rollout_gateway_cpu_s: rolloutCpuS,
       kb_per_agent: kb(heldBytes - idleBytes, count) - bareKb,
       bare_kb_per_agent: bareKb,
@@ -77,16 +86,18 @@ export async function measureFleet(plane: ControlPlane, keysDir: string, count: 
   }
 }
 
-/** From the OPEN of the last wave to the moment each node holds the offer. */
-async function measureOffer(api: ApiClient, clusterId: string, offers: number[], count: number, tell: (sentence: string) => void): Promise<number> {
+/** From the OPEN of the last wave to the moment each node holds the offer, and what it was offered. */
+async function measureOffer(api: ApiClient, clusterId: string, offers: number[], manifests: number[], count: number, tell: (sentence: string) => void): Promise<{ readonly offer_p99_s: number; readonly manifest_p99_s: number }> {
   offers.length = 0;
+  manifests.length = 0;
   const created = await api.createRollout(clusterId, { strategy: { kind: 'sizes', sizes: [{ nodes: 1 }, { fraction: 1 }] }, gate: { bakeMs: 0, minHealthy: 0.9, maxUnknown: 0.1 } });
   const done = await settled(api, clusterId, created.id, 180_000);
   const openedMs = Date.parse(done.waves?.at(-1)?.openedAt ?? '');
-  await until(() => offers.length >= count, 30_000);
-  const delays = offers.map((atMs) => (atMs - openedMs) / 1000).filter((seconds) => seconds >= 0);
-  tell(`rollout ${done.state}: offered to ${offers.length} agents, p50 ${percentile(delays, 0.5).toFixed(2)} s, p99 ${percentile(delays, 0.99).toFixed(2)} s after OPEN`);
-  return offers.length < count ? Number.POSITIVE_INFINITY : percentile(delays, 0.99);
+  await until(() => offers.length >= count && manifests.length >= count, 30_000);
+  const since = (times: readonly number[]) => times.map((atMs) => (atMs - openedMs) / 1000).filter((seconds) => seconds >= 0);
+  const p99 = (times: readonly number[]) => (times.length < count ? Number.POSITIVE_INFINITY : percentile(since(times), 0.99));
+  tell(`rollout ${done.state}: offered to ${offers.length} agents, p50 ${percentile(since(offers), 0.5).toFixed(2)} s, p99 ${p99(offers).toFixed(2)} s after OPEN; manifests at p99 ${p99(manifests).toFixed(2)} s`);
+  return { offer_p99_s: p99(offers), manifest_p99_s: p99(manifests) };
 }
 
 async function measureRecovery(plane: ControlPlane, fleet: Fleet, checkIns: { atMs: number; durationMs: number }[], refusals: number[], tell: (sentence: string) => void) {
@@ -141,7 +152,7 @@ async function measureBare(keysDir: string, fleet: Fleet, ca: string, tell: (sen
     const pending = [...fleet.agents];
     const worker = async (): Promise<void> => {
       for (let agent = pending.pop(); agent !== undefined; agent = pending.pop()) {
-        const connection = await AgentConnection.open(`https://127.0.0.1:${port}`, ca, { certificateChain: agent.enrolled!.certificateChain, privateKeyPem: agent.privateKeyPem });
+        const connection = await AgentConnection.open(`https://127.0.0.1:${port}`, ca, agent.identity);
         await connection.get('/');
         connections.push(connection);
       }

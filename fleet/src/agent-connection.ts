@@ -1,7 +1,9 @@
 import { connect, type ClientHttp2Session } from 'node:http2';
+import type { SecureContext } from 'node:tls';
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { DescMessage } from '@bufbuild/protobuf';
 import { decodeMessage, encodeMessage, PROTOBUF_CONTENT_TYPE } from '@palisade/protocol';
+import { ANONYMOUS, verifiedGateway } from './gateway-certificate.ts';
 
 /** The gateway answered with a problem. */
 export class Refused extends Error {
@@ -18,11 +20,6 @@ export class Refused extends Error {
   }
 }
 
-export interface Credentials {
-  readonly certificateChain: string;
-  readonly privateKeyPem: string;
-}
-
 /** One HTTP/2 connection to a gateway, with or without a client certificate, verified against the pinned CA. */
 export class AgentConnection {
   readonly #session: ClientHttp2Session;
@@ -32,14 +29,16 @@ export class AgentConnection {
     session.on('error', () => session.destroy());
   }
 
-  static open(gateway: string, gatewayCa: string, credentials?: Credentials, timeoutMs = 20_000): Promise<AgentConnection> {
+  /**
+   * @param gateway `https://host:port`
+   * @param gatewayCa PEM
+   * @param identity certificate and key of the node; absent: none is shown
+   */
+  static async open(gateway: string, gatewayCa: string, identity: SecureContext = ANONYMOUS, timeoutMs = 20_000): Promise<AgentConnection> {
+    const expected = await verifiedGateway(gateway, gatewayCa, timeoutMs);
     return new Promise((resolve, reject) => {
-      const session = connect(gateway, {
-        ca: gatewayCa,
-        minVersion: 'TLSv1.3',
-        settings: { enablePush: false },
-        ...(credentials && { cert: credentials.certificateChain, key: credentials.privateKeyPem }),
-      });
+      // The chain was verified when this certificate was seen first; from then on exactly this one is accepted.
+      const session = connect(gateway, { secureContext: identity, rejectUnauthorized: false, settings: { enablePush: false } });
       const timer = setTimeout(() => fail(new Error('the gateway took no connection in time')), timeoutMs);
       const fail = (error: Error): void => {
         clearTimeout(timer);
@@ -48,6 +47,9 @@ export class AgentConnection {
       };
       session.once('error', fail);
       session.once('close', () => fail(new Error('the gateway closed the connection')));
+      session.once('connect', (_session, socket) => {
+        if (!expected.isOf(socket)) fail(new Error('the gateway shows another certificate than the one that was verified'));
+      });
       session.once('remoteSettings', () => {
         clearTimeout(timer);
         session.removeAllListeners('error');

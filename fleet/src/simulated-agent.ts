@@ -1,5 +1,6 @@
-import { generateKeyPairSync, randomUUID, X509Certificate, type KeyObject } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomUUID, X509Certificate, type KeyObject } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { SecureContext } from 'node:tls';
 import { localSigner, sealEndpointReport, sealNodeObservation, type ObservedBundleState, type ReportedEndpoint, type Signer } from '@palisade/bundle';
 import {
   AGENT_ROUTES,
@@ -7,6 +8,7 @@ import {
   CheckInResponseSchema,
   EnrollRequestSchema,
   EnrollResponseSchema,
+  manifestPath,
   NodeBundleState,
   RenewRequestSchema,
   RenewResponseSchema,
@@ -16,18 +18,15 @@ import {
 } from '@palisade/protocol';
 import { AgentConnection, Refused } from './agent-connection.ts';
 import { certificateRequest } from './certificate-request.ts';
+import { nodeIdentity } from './gateway-certificate.ts';
 
-/** How an agent misbehaves, by script. */
-export type Behaviour =
-  | 'healthy'
-  /** Takes its time between offer and health. */
-  | 'slow'
-  /** Stops checking in when a new generation is offered. */
-  | 'silent'
-  /** Reports that the kernel refused the programs. */
-  | 'failing'
-  /** Claims health under a digest that was not offered. */
-  | 'lying';
+/**
+ * How an agent misbehaves, by script. Slow: takes its time between offer and health. Silent: stops checking in when a new
+ * generation is offered. Failing: reports that the kernel refused the programs. Lying: claims health under a digest that
+ * was not offered. Cloned: a second machine runs with a copy of its disk, made before it renewed its certificate.
+ */
+export const BEHAVIOURS = ['healthy', 'slow', 'silent', 'failing', 'lying', 'cloned'] as const;
+export type Behaviour = (typeof BEHAVIOURS)[number];
 
 export interface Gateway {
   /** `https://host:port` */
@@ -41,10 +40,12 @@ export interface SimulatedAgentOptions {
   readonly gateway: Gateway;
   readonly behaviour?: Behaviour;
   readonly holdMs?: number;
+  /** From the load of a bundle to its health, give or take a half; 0: both at once. */
   readonly healthDelayMs?: number;
   readonly endpoints?: readonly ReportedEndpoint[];
   /** Told of what a measurement needs. */
   readonly onOffer?: (agent: SimulatedAgent, desired: Desired, atMs: number) => void;
+  readonly onManifest?: (atMs: number) => void;
   readonly onCheckIn?: (durationMs: number, held: boolean) => void;
   readonly onRefused?: (refused: Refused) => void;
 }
@@ -85,14 +86,18 @@ export class SimulatedAgent {
   #silenced = false;
   #sequence = 0;
   #ownSigner: Signer | undefined;
+  #identity: SecureContext | undefined;
+  #renewed = false;
+  #before: EnrollResponse | undefined;
   /** Checked in at least once on the connection that is open now. */
   #heard = false;
 
-  constructor(options: SimulatedAgentOptions) {
+  /** @param key of a disk that was copied; absent: a new one */
+  constructor(options: SimulatedAgentOptions, key?: KeyObject) {
     this.#options = options;
     this.name = options.name;
     this.behaviour = options.behaviour ?? 'healthy';
-    this.key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+    this.key = key ?? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
   }
 
   get nodeId(): string {
@@ -120,9 +125,14 @@ export class SimulatedAgent {
     return this.enrolled;
   }
 
+  /** The node's certificate and key, for connections. */
+  get identity(): SecureContext {
+    return (this.#identity ??= nodeIdentity(this.enrolled!.certificateChain, this.privateKeyPem));
+  }
+
   /** A connection with the node's certificate. */
   connect(): Promise<AgentConnection> {
-    return AgentConnection.open(this.#options.gateway.url, this.#options.gateway.ca, { certificateChain: this.enrolled!.certificateChain, privateKeyPem: this.privateKeyPem });
+    return AgentConnection.open(this.#options.gateway.url, this.#options.gateway.ca, this.identity);
   }
 
   /** One check-in on a connection. `holdMs` 0 is answered at once. */
@@ -172,6 +182,7 @@ export class SimulatedAgent {
         await this.#turn(this.#connection, 0);
         this.#heard = true;
         attempt = 0;
+        if (this.behaviour === 'cloned' && (await this.#playCloned(this.#connection))) continue;
         while (!this.#stop.signal.aborted && !this.#silenced) await this.#turn(this.#connection, this.#options.holdMs ?? 50_000);
         this.#connection.close();
         if (this.#silenced) return;
@@ -216,13 +227,14 @@ export class SimulatedAgent {
       this.#silenced = true;
       return;
     }
+    await this.#fetchManifest(connection, desired);
     if (this.behaviour === 'failing') {
       this.#subject = target;
       this.#state = NodeBundleState.FAILED;
       this.#reason = 'The kernel refused program endpoint: invalid access to map value (simulated).';
       return;
     }
-    const wait = (this.#options.healthDelayMs ?? 0) * (this.behaviour === 'slow' ? 20 : 1);
+    const wait = (this.#options.healthDelayMs ?? 0) * (0.5 + Math.random()) * (this.behaviour === 'slow' ? 20 : 1);
     if (wait > 0) {
       this.running = target;
       this.#state = NodeBundleState.LOADED;
@@ -233,6 +245,43 @@ export class SimulatedAgent {
     this.#subject = undefined;
     this.#state = NodeBundleState.HEALTHY;
     this.#reason = '';
+  }
+
+  async #fetchManifest(connection: AgentConnection, desired: Desired): Promise<void> {
+    const manifest = await connection.get(manifestPath(desired.manifestSha256));
+    if (createHash('sha256').update(manifest).digest('hex') !== desired.manifestSha256) throw new Error(`${this.name} got another manifest than the one that was offered`);
+    this.#options.onManifest?.(Date.now());
+  }
+
+  /**
+   * First the machine renews and connects anew (true), then the copy of its disk tries the same with the certificate that
+   * was replaced.
+   */
+  async #playCloned(connection: AgentConnection): Promise<boolean> {
+    if (this.#renewed) {
+      const copy = new SimulatedAgent({ ...this.#options, behaviour: 'healthy' }, this.key);
+      copy.enrolled = this.#before;
+      await copy.#renewAsCopy();
+      return false;
+    }
+    this.#renewed = true;
+    this.#before = this.enrolled;
+    this.enrolled = { ...this.enrolled!, certificateChain: await this.renew(connection) };
+    this.#identity = undefined;
+    connection.close();
+    return true;
+  }
+
+  async #renewAsCopy(): Promise<void> {
+    const connection = await this.connect();
+    try {
+      await this.renew(connection);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.#options.onRefused?.(error);
+    } finally {
+      connection.close();
+    }
   }
 
   #endpointReport(endpoints: readonly ReportedEndpoint[]): Promise<Uint8Array> {

@@ -32,6 +32,8 @@ export interface AgentRoutePorts {
   readonly agents: AgentDesk;
   readonly requests: AgentRequestDesk;
   readonly board: RequestBoard;
+  /** Resolves when downloads may be served. */
+  readonly pushed: () => Promise<void>;
   readonly logger: Logger;
 }
 
@@ -103,10 +105,11 @@ function enrollInput(message: EnrollRequest): Record<string, unknown> {
   };
 }
 
-function registerDownloads(server: FastifyInstance, { agents, logger }: AgentRoutePorts): void {
+function registerDownloads(server: FastifyInstance, { agents, pushed, logger }: AgentRoutePorts): void {
   const download = (path: string, type: string, read: (request: FastifyRequest) => Promise<Uint8Array | undefined>): void => {
     server.get(path, async (request, reply) => {
       try {
+        await pushed();
         const bytes = await read(request);
         if (bytes === undefined) throw new DomainError('resource.not-found', 'There is no such file.');
         return reply.type(type).send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));

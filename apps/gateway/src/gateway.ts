@@ -11,6 +11,7 @@ import { registerAgentRoutes } from './agent-routes.ts';
 import { CheckInDesk } from './check-in/check-in-desk.ts';
 import { takeCheckIn } from './check-in/check-in-stream.ts';
 import type { GatewayConfig } from './config.ts';
+import { withDownloadCache } from './downloads/cached-agent-desk.ts';
 import { GatewayModule } from './gateway.module.ts';
 import { RequestBoard } from './requests/request-board.ts';
 import { tlsOptions } from './tls/tls-material.ts';
@@ -40,7 +41,7 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
   const board = new RequestBoard(requests, config.PALISADE_REQUEST_LIMIT);
   expose(metrics, checkIns);
 
-  const app = await listen(config, logger, metrics, (server) => registerAgentRoutes(server, { agents: postgresAgentDesk(otherPool), requests, board, logger }), checkIns);
+  const app = await listen(config, logger, metrics, (server) => registerAgentRoutes(server, { agents: withDownloadCache(postgresAgentDesk(otherPool)), requests, board, pushed: () => checkIns.pushed(), logger }), checkIns);
   const listener = new WakeListener({
     url: config.DATABASE_URL,
     applicationName: 'palisade-gateway-wake',

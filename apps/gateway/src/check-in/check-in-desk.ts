@@ -3,8 +3,9 @@ import { DomainError } from '@palisade/errors';
 import type { CheckInRequest } from '@palisade/protocol';
 import type { CertifiedNode } from '../tls/node-of-request.ts';
 import { CheckInBatcher } from './check-in-batcher.ts';
-import { checkInRecord, encodeCheckInAnswer } from './check-in-message.ts';
-import { ClusterNews } from './cluster-news.ts';
+import { CheckInAnswers } from './check-in-answer.ts';
+import { checkInRecord } from './check-in-message.ts';
+import { ClusterNews, type NewsOfCluster } from './cluster-news.ts';
 import { HeldCheckIns, type Held } from './held-check-ins.ts';
 import { ordersToken } from './orders-token.ts';
 
@@ -15,6 +16,8 @@ const RECONNECT_LIMIT_MS = 120_000;
 const RECONNECT_LEAST_MS = 1_000;
 /** Wake-ups of a burst are answered together. */
 const GATHER_MS = 10;
+/** Written in one go; then other connections get their turn. */
+const PUSH_SLICE_MS = 50;
 
 /** Where an answer goes. */
 export interface CheckInReply {
@@ -28,6 +31,8 @@ export class CheckInDesk {
   readonly #batcher: CheckInBatcher;
   readonly #held = new HeldCheckIns();
   readonly #news: ClusterNews;
+  readonly #answers = new CheckInAnswers();
+  #pushing: Promise<void> = Promise.resolve();
   readonly #holdLimitMs: number;
   readonly #stirred = new Map<string, string>();
   #gathering: NodeJS.Timeout | undefined;
@@ -52,15 +57,21 @@ export class CheckInDesk {
    */
   async take(node: CertifiedNode, message: CheckInRequest, reply: CheckInReply): Promise<(() => void) | undefined> {
     const orders = admitted(await this.#batcher.submit(node.tenantId, checkInRecord(node, message)));
-    const token = await this.#tokenOf(node, orders);
+    const news = await this.#news.of(node.tenantId, node.clusterId, [orders]);
+    const token = ordersToken(orders, news.state);
     const holdMs = Math.min(message.holdMs, this.#holdLimitMs, node.notAfterMs - Date.now());
     if (token !== message.ackToken || holdMs <= 0 || this.#closing) {
-      reply.send(await this.#answer(node, orders));
+      reply.send(this.#answer(orders, news));
       return undefined;
     }
-    const held: Held = { nodeId: node.nodeId, token, deadlineMs: Date.now() + holdMs, answer: (read) => this.#answerAgain(node, orders, read, reply) };
+    const held: Held = { nodeId: node.nodeId, token, deadlineMs: Date.now() + holdMs, answer: (read, readNews) => this.#answerAgain(node, orders, reply, read, readNews) };
     this.#held.hold(node.tenantId, node.clusterId, held);
     return () => void this.#held.release(node.clusterId, held);
+  }
+
+  /** Resolves when no push is under way: downloads wait for it, so that the last node hears of a wave before the first one fetches it. */
+  pushed(): Promise<void> {
+    return this.#pushing;
   }
 
   /** How many agents are connected: what the window for reconnecting is scaled by. */
@@ -90,7 +101,10 @@ export class CheckInDesk {
     const clusters = [...this.#stirred];
     this.#stirred.clear();
     this.#gathering = undefined;
-    for (const [clusterId, tenantId] of clusters) await this.#review(tenantId, clusterId).catch(() => undefined);
+    for (const [clusterId, tenantId] of clusters) {
+      this.#pushing = this.#review(tenantId, clusterId).catch(() => undefined);
+      await this.#pushing;
+    }
   }
 
   async #review(tenantId: string, clusterId: string): Promise<void> {
@@ -105,25 +119,41 @@ export class CheckInDesk {
   }
 
   async #answerChanged(tenantId: string, clusterId: string, waiting: readonly Held[]): Promise<void> {
-    for (let from = 0; from < waiting.length; from += ORDERS_CHUNK) {
-      const chunk = waiting.slice(from, from + ORDERS_CHUNK);
-      const orders = await this.#desk.orders(tenantId, chunk.map((held) => held.nodeId));
-      const state = await this.#news.state(tenantId, clusterId);
-      for (const held of chunk) {
-        const next = orders.get(held.nodeId);
-        const same = next !== undefined && next.nodeState === 'active' && ordersToken(next, state) === held.token;
-        if (!same && this.#held.release(clusterId, held)) held.answer(next);
-      }
-      // Writing a thousand answers takes some time; others get their turn in between.
+    const read = (from: number) => this.#desk.orders(tenantId, waiting.slice(from, from + ORDERS_CHUNK).map((held) => held.nodeId));
+    let ahead = waiting.length > 0 ? read(0) : undefined;
+    for (let from = 0; ahead !== undefined; from += ORDERS_CHUNK) {
+      const orders = await ahead;
+      // The next thousand are read while this one is answered.
+      ahead = from + ORDERS_CHUNK < waiting.length ? read(from + ORDERS_CHUNK) : undefined;
+      ahead?.catch(() => undefined);
+      const news = await this.#news.of(tenantId, clusterId, orders.values());
+      await this.#push(clusterId, waiting.slice(from, from + ORDERS_CHUNK), orders, news);
+    }
+  }
+
+  async #push(clusterId: string, waiting: readonly Held[], orders: ReadonlyMap<string, NodeOrders>, news: NewsOfCluster): Promise<void> {
+    let sliceMs = performance.now();
+    for (const held of waiting) {
+      const next = orders.get(held.nodeId);
+      const same = next !== undefined && next.nodeState === 'active' && ordersToken(next, news.state) === held.token;
+      if (!same && this.#held.release(clusterId, held)) held.answer(next, news);
+      if (performance.now() - sliceMs < PUSH_SLICE_MS) continue;
       await new Promise((resolve) => setImmediate(resolve));
+      sliceMs = performance.now();
     }
   }
 
   /** Of a held check-in: with orders that were just read, or else they are read now, for its time is over. */
-  #answerAgain(node: CertifiedNode, former: NodeOrders, read: NodeOrders | undefined, reply: CheckInReply): void {
-    const now = this.#closing ? former : read;
-    const fresh = now === undefined ? this.#fresh(node).then((orders) => orders.get(node.nodeId)) : Promise.resolve(now);
-    fresh.then(async (orders) => reply.send(await this.#answer(node, admitted(orders)))).catch((error: unknown) => reply.fail(error));
+  #answerAgain(node: CertifiedNode, former: NodeOrders, reply: CheckInReply, read: NodeOrders | undefined, news: NewsOfCluster | undefined): void {
+    try {
+      if (read !== undefined && news !== undefined) return reply.send(this.#answer(admitted(read), news));
+    } catch (error) {
+      return reply.fail(error);
+    }
+    const fresh = this.#closing ? Promise.resolve(former) : this.#fresh(node).then((orders) => orders.get(node.nodeId));
+    fresh
+      .then(async (orders) => reply.send(this.#answer(admitted(orders), await this.#news.of(node.tenantId, node.clusterId, orders === undefined ? [] : [orders]))))
+      .catch((error: unknown) => reply.fail(error));
   }
 
   readonly #asked = new Map<string, { readonly nodes: Set<string>; readonly orders: Promise<ReadonlyMap<string, NodeOrders>> }>();
@@ -144,19 +174,16 @@ export class CheckInDesk {
     return orders;
   }
 
-  async #tokenOf(node: CertifiedNode, orders: NodeOrders): Promise<string> {
-    return ordersToken(orders, await this.#news.state(node.tenantId, node.clusterId));
+  #answer(orders: NodeOrders, { state, assignments }: NewsOfCluster): Uint8Array {
+    const { desired } = orders;
+    const token = ordersToken(orders, state);
+    const assignment = desired === null ? undefined : assignments.get(desired.assignmentId);
+    return this.#answers.encode({ token, desired, assignment, ...state, reconnectWindowMs: this.#reconnectWindowMs() }, Date.now());
   }
 
-  async #answer(node: CertifiedNode, orders: NodeOrders): Promise<Uint8Array> {
-    const { desired } = orders;
-    const [state, assignment] = await Promise.all([
-      this.#news.state(node.tenantId, node.clusterId),
-      desired === null ? undefined : this.#news.assignment(node.tenantId, desired.assignmentId),
-    ]);
-    const token = ordersToken(orders, state);
-    const reconnectWindowMs = Math.min(RECONNECT_LIMIT_MS, Math.max(RECONNECT_LEAST_MS, this.#connections * RECONNECT_MS_PER_NODE));
-    return encodeCheckInAnswer({ token, desired, assignment, ...state, reconnectWindowMs }, Date.now());
+  /** In whole seconds, so that what many are told is the same bytes. */
+  #reconnectWindowMs(): number {
+    return Math.min(RECONNECT_LIMIT_MS, Math.max(RECONNECT_LEAST_MS, Math.ceil((this.#connections * RECONNECT_MS_PER_NODE) / 1_000) * 1_000));
   }
 }
 

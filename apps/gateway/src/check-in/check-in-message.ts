@@ -1,6 +1,6 @@
-import type { CheckInRecord, DesiredGeneration, ObservedState } from '@palisade/control';
+import type { CheckInRecord, ObservedState } from '@palisade/control';
 import { DomainError } from '@palisade/errors';
-import { encodeMessage, CheckInResponseSchema, NodeBundleState, type CheckInRequest, type Generation, type Observed } from '@palisade/protocol';
+import { NodeBundleState, type CheckInRequest, type Generation, type Observed } from '@palisade/protocol';
 import type { CertifiedNode } from '../tls/node-of-request.ts';
 
 const STATES: Readonly<Record<number, ObservedState['state']>> = {
@@ -66,43 +66,4 @@ function text(value: string, limit: number): string {
 
 function safe(value: bigint): number {
   return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
-}
-
-export interface CheckInAnswer {
-  readonly token: string;
-  readonly desired: DesiredGeneration | null;
-  /** Envelope of the wave's assignment; present with `desired`. */
-  readonly assignment: Uint8Array | undefined;
-  readonly identityRevision: number;
-  readonly rootVersion: number;
-  readonly epoch: number;
-  readonly reconnectWindowMs: number;
-}
-
-export function encodeCheckInAnswer(answer: CheckInAnswer, nowMs: number): Uint8Array {
-  const { desired, assignment } = answer;
-  return encodeMessage(CheckInResponseSchema, {
-    ackToken: answer.token,
-    ...(desired !== null &&
-      assignment !== undefined && {
-        desired: {
-          generation: { epoch: BigInt(desired.epoch), n: BigInt(desired.n) },
-          contentDigest: desired.contentDigest,
-          manifestSha256: desired.manifestSha256,
-          assignment,
-          leafIndex: BigInt(desired.leafIndex),
-          assignmentPath: auditPath(desired.proof),
-        },
-      }),
-    identityRevision: BigInt(answer.identityRevision),
-    pollAfterMs: 0,
-    serverTimeMs: BigInt(nowMs),
-    rootVersion: BigInt(answer.rootVersion),
-    epoch: BigInt(answer.epoch),
-    reconnectWindowMs: answer.reconnectWindowMs,
-  });
-}
-
-function auditPath(proof: Uint8Array): Uint8Array[] {
-  return Array.from({ length: proof.byteLength / 32 }, (_, index) => proof.subarray(index * 32, (index + 1) * 32));
 }

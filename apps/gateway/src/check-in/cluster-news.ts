@@ -1,4 +1,4 @@
-import type { AgentDesk } from '@palisade/control';
+import type { AgentDesk, NodeOrders } from '@palisade/control';
 
 const STALE_MS = 10_000;
 
@@ -9,6 +9,13 @@ export interface ClusterState {
   readonly rootVersion: number;
   /** Newest epoch that the root authority opened. */
   readonly epoch: number;
+}
+
+/** What answers to nodes of one cluster have in common. */
+export interface NewsOfCluster {
+  readonly state: ClusterState;
+  /** Envelopes by id; without one, a node is not told of its generation yet. */
+  readonly assignments: ReadonlyMap<string, Uint8Array>;
 }
 
 /** How far each cluster's identity stream is and which root is newest: read once, then kept fresh by wake-ups and age. */
@@ -23,7 +30,17 @@ export class ClusterNews {
     this.#desk = desk;
   }
 
-  async state(tenantId: string, clusterId: string): Promise<ClusterState> {
+  /** @param orders of the nodes that are to be answered */
+  async of(tenantId: string, clusterId: string, orders: Iterable<NodeOrders>): Promise<NewsOfCluster> {
+    const ids = new Set([...orders].flatMap(({ desired }) => (desired === null ? [] : [desired.assignmentId])));
+    const [state, ...found] = await Promise.all([
+      this.#state(tenantId, clusterId),
+      ...[...ids].map(async (id) => [id, await this.#assignment(tenantId, id)] as const),
+    ]);
+    return { state, assignments: new Map(found.flatMap(([id, envelope]) => (envelope === undefined ? [] : [[id, envelope] as const]))) };
+  }
+
+  async #state(tenantId: string, clusterId: string): Promise<ClusterState> {
     const [identityRevision, rootVersion, epoch] = await Promise.all([this.#identityRevision(tenantId, clusterId), this.#rootVersion(), this.#epoch(tenantId, clusterId)]);
     return { identityRevision, rootVersion, epoch };
   }
@@ -50,7 +67,7 @@ export class ClusterNews {
   }
 
   /** Envelopes never change; the newest few are what everybody asks for. */
-  assignment(tenantId: string, id: string): Promise<Uint8Array | undefined> {
+  #assignment(tenantId: string, id: string): Promise<Uint8Array | undefined> {
     const known = this.#assignments.get(id);
     if (known !== undefined) return known;
     const value = this.#desk.assignment(tenantId, id);

@@ -1,4 +1,5 @@
 import type { NodeOrders } from '@palisade/control';
+import type { NewsOfCluster } from './cluster-news.ts';
 
 /** A check-in that waits for news. */
 export interface Held {
@@ -7,8 +8,8 @@ export interface Held {
   readonly token: string;
   /** Unix ms. */
   readonly deadlineMs: number;
-  /** Answers it; at most once, by whoever takes it out of here. With the node's orders where they have just been read. */
-  readonly answer: (orders?: NodeOrders) => void;
+  /** Answers it; at most once, by whoever takes it out of here. With the node's orders and the news where they have just been read. */
+  readonly answer: (orders?: NodeOrders, news?: NewsOfCluster) => void;
 }
 
 /** Held check-ins by cluster. One sweep a second ends those whose time is over, instead of a timer each. */
