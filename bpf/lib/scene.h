@@ -51,12 +51,8 @@ struct scene {
 #define SCENES 3
 MAP(scenes, BPF_MAP_TYPE_PERCPU_ARRAY, SCENES, __u32, struct scene);
 
-static __always_inline struct scene *scene_of(__u32 row, const struct endpoint *endpoint, __u32 ifindex, __u32 direction, __u32 length)
+static __always_inline void scene_set(struct scene *s, const struct endpoint *endpoint, __u32 ifindex, __u32 direction, __u32 length)
 {
-	struct scene *s = bpf_map_lookup_elem(&scenes, &row);
-
-	if (!s)
-		return 0;
 	__builtin_memset(&s->packet, 0, sizeof(s->packet));
 	s->packet.length = length;
 	s->endpoint = *endpoint;
@@ -69,6 +65,14 @@ static __always_inline struct scene *scene_of(__u32 row, const struct endpoint *
 	s->socket_cookie = 0;
 	s->watch_http = 0;
 	s->gate_mark = s->may_steer = s->steer = s->arrived = 0;
+}
+
+static __always_inline struct scene *scene_of(__u32 row, const struct endpoint *endpoint, __u32 ifindex, __u32 direction, __u32 length)
+{
+	struct scene *s = bpf_map_lookup_elem(&scenes, &row);
+
+	if (s)
+		scene_set(s, endpoint, ifindex, direction, length);
 	return s;
 }
 

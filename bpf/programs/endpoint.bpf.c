@@ -180,4 +180,5 @@ int to_endpoint(struct __sk_buff *skb)
 }
 
 #include "../lib/after_dnat.h"
+#include "../lib/host.h"
 #include "../lib/export.h"

@@ -1,4 +1,5 @@
 import { DomainError, isDomainError } from '@palisade/errors';
+import { nodeResolvers } from './enforcer/lifelines.ts';
 import { createKernelEnforcer } from './enforcer/kernel-enforcer.ts';
 import type { Enforcer, KernelFeatures, RunningState } from './enforcer/enforcer.ts';
 import { featurelessKernel } from './check-in/node-description.ts';
@@ -7,7 +8,7 @@ import type { Log } from './log.ts';
 /** The enforcer of this kernel; where none can work, one that says so and changes nothing. */
 export async function openEnforcer(pinRoot: string, log: Log): Promise<{ readonly enforcer: Enforcer; readonly kernel: KernelFeatures }> {
   try {
-    const enforcer = createKernelEnforcer({ pinRoot });
+    const enforcer = createKernelEnforcer({ pinRoot, lifelines: nodeResolvers });
     return { enforcer, kernel: await enforcer.features() };
   } catch (error) {
     if (!isDomainError(error) && !(error instanceof Error)) throw error;

@@ -39,7 +39,8 @@ export interface MapContent {
   readonly count: number;
 }
 
-export type ProgramKind = 'interface' | 'netfilter' | 'cgroup-connect4' | 'cgroup-connect6' | 'cgroup-ingress' | 'cgroup-egress' | 'tracepoint';
+export type CgroupKind = 'cgroup-connect4' | 'cgroup-connect6' | 'cgroup-sendmsg4' | 'cgroup-sendmsg6' | 'cgroup-ingress' | 'cgroup-egress';
+export type ProgramKind = 'interface' | 'netfilter' | CgroupKind | 'tracepoint';
 
 export interface LoadRequest {
   /** A compiled object, see bpf/Makefile. */
@@ -72,6 +73,8 @@ export interface LinkInfo {
   readonly programId: number;
   /** Interface links: 0 once the interface is gone. */
   readonly ifindex: number;
+  /** Cgroup links: 0 once the cgroup is gone. */
+  readonly cgroupId: bigint;
 }
 
 export type NetfilterHook = 'local-in' | 'forward';
@@ -98,6 +101,9 @@ export interface KernelPort {
   inNetworkNamespace<T>(path: string, work: () => T): T;
   /** 0: there is no such interface in this network namespace. */
   interfaceIndex(name: string): number;
+
+  /** Number of the cgroup v2 folder at `path`; 0: there is none. */
+  cgroupId(path: string): bigint;
 
   /** Makes sure that `path` lies on a BPF file system, mounting one at its mount point where none is. */
   preparePins(path: string): void;
@@ -128,10 +134,18 @@ export interface KernelPort {
 
   /** `ingress` and `egress` of the host-side interface; at the head of its chain. */
   attachInterface(program: Descriptor, ifindex: number, side: 'ingress' | 'egress'): Descriptor;
+  /**
+   * The same without TCX: a direct-action filter at the head of the clsact qdisc, which is made where it is missing.
+   * Replaces an earlier program of ours atomically. There is no link: it stays until it is detached or the interface goes.
+   */
+  attachClsact(program: Descriptor, ifindex: number, side: 'ingress' | 'egress'): void;
+  /** Id of our program there; 0: none. */
+  clsactProgram(ifindex: number, side: 'ingress' | 'egress'): number;
+  detachClsact(ifindex: number, side: 'ingress' | 'egress'): void;
   attachNetfilter(program: Descriptor, family: 4 | 6, hook: NetfilterHook, priority: number): Descriptor;
   /** A tracepoint by BTF, for the whole machine. */
   attachTracepoint(program: Descriptor): Descriptor;
-  attachCgroup(program: Descriptor, cgroup: string, kind: ProgramKind): Descriptor;
+  attachCgroup(program: Descriptor, cgroup: string, kind: CgroupKind): Descriptor;
   /** Replaces the program of a link atomically. Netfilter links cannot. */
   updateLink(link: Descriptor, program: Descriptor): void;
   linkInfo(link: Descriptor): LinkInfo;

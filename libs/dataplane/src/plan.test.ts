@@ -34,7 +34,7 @@ function local(key: string, slot: number): LocalEndpoint {
 function desired(image: MapImage, more: Partial<DesiredBank> = {}): DesiredBank {
   return {
     contentDigest: 'c1', bundleGeneration: '1.1', policyRevision: 1, identityRevision: 1, programDigest: 'aa', image,
-    interfaces: new Map(image.endpoints.map(({ slot }) => [slot, 100 + slot])), ...more,
+    targets: new Map(image.endpoints.map(({ slot }) => [slot, `interface:${100 + slot}`])), ...more,
   };
 }
 
@@ -61,7 +61,7 @@ function applied(before: ObservedState, target: DesiredBank): ObservedState {
     ...before,
     generation,
     banks: (generation & 1n) === 1n ? [before.banks[0], bank] : [bank, before.banks[1]],
-    links: target.image.endpoints.map(({ slot }) => ({ slot, ingressIfindex: 100 + slot, egressIfindex: 100 + slot, currentPrograms: true })),
+    links: target.image.endpoints.map(({ slot }) => ({ slot, target: `interface:${100 + slot}`, currentPrograms: true })),
     pinnedPolicies: new Set([...before.pinnedPolicies, ...target.image.live.policies.keys()]),
     pinnedAddresses: new Set([...before.pinnedAddresses, ...ADDRESS_MAP_NAMES.map((name) => `${name}-${target.image.live.addresses[name].digest}`)]),
     services: new Set(target.image.services.map(hex)),
@@ -110,7 +110,7 @@ describe('plan', () => {
     const moved = kinds(plan(state, desired(image({}, [local('c', 1), local('b', 2)]))));
     expect(moved.indexOf('detach')).toBeLessThan(moved.indexOf('activate'));
     expect(moved.indexOf('activate')).toBeLessThan(moved.indexOf('attach'));
-    const reborn = plan(state, desired(image({}), { interfaces: new Map([[1, 101], [2, 202]]) }));
+    const reborn = plan(state, desired(image({}), { targets: new Map([[1, 'interface:101'], [2, 'interface:202']]) }));
     expect(reborn).toMatchObject([{ kind: 'detach', slot: 2 }, { kind: 'attach', ifindex: 202 }]);
   });
 

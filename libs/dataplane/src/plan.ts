@@ -11,13 +11,15 @@ export interface ObservedEndpoint {
   readonly shadowDigest?: string;
 }
 
-/** Interface links of one slot, as read back from their pins. */
+/** What a slot's programs are attached to: `interface:<index>` or `cgroup:<id>`; empty: nothing, or it is gone. */
+export type AttachmentTarget = string;
+
+/** Attachments of one slot, as read back from the kernel. */
 export interface ObservedLinks {
   readonly slot: number;
-  /** 0: no link, or its interface is gone. */
-  readonly ingressIfindex: number;
-  readonly egressIfindex: number;
-  /** Both links run the programs that are pinned as current. */
+  /** Empty as well where only some of the hooks are attached. */
+  readonly target: AttachmentTarget;
+  /** All of them run the programs that are pinned as current. */
   readonly currentPrograms: boolean;
 }
 
@@ -54,8 +56,8 @@ export interface DesiredBank {
   readonly identityRevision: number;
   readonly programDigest: string;
   readonly image: MapImage;
-  /** Endpoint slot → interface index now; 0 or missing: the interface does not exist. */
-  readonly interfaces: ReadonlyMap<number, number>;
+  /** Endpoint slot → where it has to be attached now; missing: its interface or cgroup does not exist. */
+  readonly targets: ReadonlyMap<number, AttachmentTarget>;
 }
 
 export interface BankRow {
@@ -79,7 +81,7 @@ export type Action =
   | { readonly kind: 'swap-programs'; readonly slots: readonly number[] }
   | { readonly kind: 'activate'; readonly generation: bigint; readonly shadow: boolean }
   | { readonly kind: 'detach'; readonly slot: number }
-  | { readonly kind: 'attach'; readonly endpoint: EndpointImage; readonly ifindex: number }
+  | { readonly kind: 'attach'; readonly endpoint: EndpointImage; readonly target: AttachmentTarget }
   | { readonly kind: 'remove-services'; readonly keys: readonly string[] }
   | { readonly kind: 'collect'; readonly policies: readonly string[]; readonly addresses: readonly string[] };
 
@@ -177,9 +179,8 @@ function linkActions(observed: ObservedState, desired: DesiredBank): { swap: Act
   const kept = new Set<number>();
   for (const link of observed.links) {
     const endpoint = wanted.get(link.slot);
-    const ifindex = desired.interfaces.get(link.slot) ?? 0;
-    const stays =
-      endpoint !== undefined && keys.get(link.slot) === endpoint.key && ifindex !== 0 && link.ingressIfindex === ifindex && link.egressIfindex === ifindex;
+    const target = desired.targets.get(link.slot);
+    const stays = endpoint !== undefined && keys.get(link.slot) === endpoint.key && target !== undefined && link.target === target;
     if (!stays) {
       detach.push({ kind: 'detach', slot: link.slot });
       continue;
@@ -187,9 +188,10 @@ function linkActions(observed: ObservedState, desired: DesiredBank): { swap: Act
     kept.add(link.slot);
     if (!link.currentPrograms) swap.push(link.slot);
   }
-  const attach = desired.image.endpoints
-    .filter((endpoint) => !kept.has(endpoint.slot) && (desired.interfaces.get(endpoint.slot) ?? 0) !== 0)
-    .map((endpoint): Action => ({ kind: 'attach', endpoint, ifindex: desired.interfaces.get(endpoint.slot) ?? 0 }));
+  const attach = desired.image.endpoints.flatMap((endpoint): Action[] => {
+    const target = desired.targets.get(endpoint.slot);
+    return kept.has(endpoint.slot) || target === undefined ? [] : [{ kind: 'attach', endpoint, target }];
+  });
   return { swap: swap.length > 0 ? [{ kind: 'swap-programs', slots: swap }] : [], detach, attach };
 }
 

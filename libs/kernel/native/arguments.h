@@ -42,6 +42,7 @@ void define(napi_env env, napi_value exports, const char *name, napi_callback fu
 void define_maps(napi_env env, napi_value exports);
 void define_objects(napi_env env, napi_value exports);
 void define_links(napi_env env, napi_value exports);
+void define_clsact(napi_env env, napi_value exports);
 void define_ring(napi_env env, napi_value exports);
 void define_host(napi_env env, napi_value exports);
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #define LINK_ATTACH_BEFORE (1U << 3) /* BPF_F_BEFORE: without a relative, the head of the chain */
+#define LINK_TYPE_CGROUP 3
 #define LINK_TYPE_TCX 11
 #define LINK_TYPE_NETFILTER 10
 
@@ -122,10 +123,10 @@ static napi_value link_update(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// linkInfo(fd) → { id, type, programId, ifindex, attachType }; ifindex 0: the interface is gone
+// linkInfo(fd) → { id, type, programId, ifindex, cgroupId, attachType }; ifindex, cgroupId 0: the interface or cgroup is gone
 static napi_value link_info(napi_env env, napi_callback_info info)
 {
-	napi_value a[1], out;
+	napi_value a[1], out, cgroup;
 	int64_t fd;
 	struct link_info link = {};
 	struct {
@@ -144,6 +145,8 @@ static napi_value link_info(napi_env env, napi_callback_info info)
 	set_int(env, out, "type", link.type);
 	set_int(env, out, "programId", link.program);
 	set_int(env, out, "ifindex", link.type == LINK_TYPE_TCX ? link.tcx.ifindex : 0);
+	napi_create_bigint_uint64(env, link.type == LINK_TYPE_CGROUP ? link.cgroup.cgroup : 0, &cgroup);
+	set_value(env, out, "cgroupId", cgroup);
 	set_int(env, out, "attachType", link.type == LINK_TYPE_TCX ? link.tcx.attach_type : 0);
 	return out;
 }

@@ -5,9 +5,7 @@ import {
   CONTROL_HTTP,
   CONTROL_NAMES,
   CONTROL_SHADOW,
-  ENDPOINT,
   ENDPOINT_STATE,
-  MAX_DIRECT_IFINDEX,
   POLICY_SHAPE,
   bankedRow,
   concatenate,
@@ -15,6 +13,7 @@ import {
   unhex,
   type Action,
   type AddressMapName,
+  type AttachmentTarget,
   type BankRow,
   type Descriptor,
   type DesiredBank,
@@ -24,10 +23,10 @@ import {
   type MapSpecification,
   type PolicySetImage,
 } from '@palisade/dataplane';
+import { ifindexOf, type Attachments } from './attachments.ts';
 import { rowKey, type MapSet } from './map-set.ts';
 import { writeNames } from './name-tables.ts';
 import type { Pins } from './pins.ts';
-import type { ProgramSet } from './program-set.ts';
 
 const KEY_SIZE: Readonly<Record<AddressMapName, number>> = { addresses4: 8, addresses6: 20, prefixes4: 12, prefixes6: 24 };
 const DIRTY = new Uint8Array(32).fill(0xff);
@@ -36,7 +35,7 @@ export interface ExecutionContext {
   readonly kernel: KernelPort;
   readonly maps: MapSet;
   readonly pins: Pins;
-  readonly programs: ProgramSet;
+  readonly attachments: Attachments;
   readonly desired: DesiredBank;
   /** Program digest that the links run now. */
   readonly previousProgram: string;
@@ -138,7 +137,7 @@ function fillBank(context: ExecutionContext, bank: number, rows: readonly BankRo
   fillOuter(context, bank, rows, 'live');
   fillOuter(context, bank, rows, 'shadow');
   const state = (row: BankRow): Uint8Array =>
-    row.endpoint ? endpointState(row.endpoint, context.desired.interfaces.get(row.slot) ?? 0) : new Uint8Array(ENDPOINT_STATE.size);
+    row.endpoint ? endpointState(row.endpoint, ifindexOf(context.desired.targets.get(row.slot))) : new Uint8Array(ENDPOINT_STATE.size);
   writeRows(context, 'endpoint_states', rows.map((row) => [bankedRow(bank, row.slot), state(row)]));
 }
 
@@ -159,70 +158,14 @@ function bankState(context: ExecutionContext, generation: bigint): Uint8Array {
   });
 }
 
-function swapPrograms(context: ExecutionContext, slots: readonly number[]): void {
-  const { kernel, pins, programs } = context;
-  const done: { pin: string; old: 'from_endpoint' | 'to_endpoint' }[] = [];
-  const update = (pin: string, digest: string, name: 'from_endpoint' | 'to_endpoint'): void => {
-    const program = programs.open(digest, name);
-    try {
-      withPin(context, pin, (link) => kernel.updateLink(link, program));
-    } finally {
-      kernel.close(program);
-    }
-  };
-  try {
-    for (const slot of slots) {
-      for (const [side, name] of [['ingress', 'from_endpoint'], ['egress', 'to_endpoint']] as const) {
-        const pin = pins.link(slot, side);
-        update(pin, context.desired.programDigest, name);
-        done.push({ pin, old: name });
-      }
-    }
-  } catch (error) {
-    for (const { pin, old } of done) update(pin, context.previousProgram, old);
-    throw error;
-  }
-}
-
-function writeEndpoint(context: ExecutionContext, ifindex: number, value: Uint8Array | undefined): void {
+function attach(context: ExecutionContext, endpoint: EndpointImage, target: AttachmentTarget): void {
   const { kernel, maps } = context;
-  if (ifindex < MAX_DIRECT_IFINDEX) kernel.update(maps.map('endpoint_by_index'), rowKey(ifindex), value ?? new Uint8Array(ENDPOINT.size));
-  else if (value) kernel.update(maps.map('endpoint_by_hash'), rowKey(ifindex), value);
-  else kernel.delete(maps.map('endpoint_by_hash'), rowKey(ifindex));
-}
-
-function attach(context: ExecutionContext, endpoint: EndpointImage, ifindex: number): void {
-  const { kernel, maps, pins, programs } = context;
   if (context.adoptionNs > 0n) maps.writeControl({ ...maps.control(), pickup_until_ns: kernel.monotonicNs() + context.adoptionNs });
-  writeEndpoint(context, ifindex, ENDPOINT.encode({ slot: endpoint.slot, identity: endpoint.identity, network: endpoint.network, present: 1 }));
   try {
-    for (const [side, name] of [['ingress', 'from_endpoint'], ['egress', 'to_endpoint']] as const) {
-      const program = programs.open(context.desired.programDigest, name);
-      try {
-        const link = kernel.attachInterface(program, ifindex, side);
-        kernel.pin(link, pins.link(endpoint.slot, side));
-        kernel.close(link);
-      } finally {
-        kernel.close(program);
-      }
-    }
+    context.attachments.attach(endpoint, target, context.desired.programDigest);
   } catch (error) {
     // One interface that vanished must not keep the others from being protected: it is reported as unprotected.
-    detach(context, endpoint.slot);
     context.failures.set(endpoint.slot, error instanceof Error ? error.message : String(error));
-  }
-}
-
-function detach(context: ExecutionContext, slot: number): void {
-  const { kernel, pins } = context;
-  for (const side of ['ingress', 'egress'] as const) {
-    const link = kernel.openPin(pins.link(slot, side));
-    if (link === undefined) continue;
-    const { ifindex } = kernel.linkInfo(link);
-    kernel.detach(link);
-    kernel.close(link);
-    kernel.removePin(pins.link(slot, side));
-    if (ifindex !== 0) writeEndpoint(context, ifindex, undefined);
   }
 }
 
@@ -267,7 +210,7 @@ export function executeAction(action: Action, context: ExecutionContext): void {
       kernel.update(maps.map('bank_states'), rowKey(action.bank), bankState(context, action.generation));
       return;
     case 'swap-programs':
-      swapPrograms(context, action.slots);
+      context.attachments.swap(action.slots, context.desired.programDigest, context.previousProgram);
       return;
     case 'activate': {
       const control = maps.control();
@@ -277,10 +220,10 @@ export function executeAction(action: Action, context: ExecutionContext): void {
       return;
     }
     case 'attach':
-      attach(context, action.endpoint, action.ifindex);
+      attach(context, action.endpoint, action.target);
       return;
     case 'detach':
-      detach(context, action.slot);
+      context.attachments.detach(action.slot);
       return;
     case 'collect':
       for (const digest of action.policies) kernel.removePin(`${pins.policies}/${digest}`);

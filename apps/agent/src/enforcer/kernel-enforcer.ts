@@ -4,16 +4,20 @@ import {
   ENDPOINT_COUNTERS,
   buildMapImage,
   plan,
+  type AttachmentTarget,
   type DesiredBank,
   type KernelFlowEvent,
   type KernelPort,
   type LocalEndpoint,
 } from '@palisade/dataplane';
-import { NativeKernel } from '@palisade/kernel';
+import { cgroup2Mount, NativeKernel } from '@palisade/kernel';
 import { executeAction, type ExecutionContext } from './action-executor.ts';
-import type { DatapathCounters, DesiredState, Enforcer, KernelFeatures, RunningState } from './enforcer.ts';
+import { Attachments, cgroupTarget, interfaceTarget } from './attachments.ts';
+import type { DatapathCounters, DesiredState, Enforcer, KernelFeatures, ProgramObject, RunningState } from './enforcer.ts';
 import { FlowDrain } from './flow-drain.ts';
+import { ownCgroup, unitCgroup, type CgroupPlace } from './host-units.ts';
 import { HttpDrain } from './http-drain.ts';
+import { writeLifelines } from './lifelines.ts';
 import { MapSet, rowKey } from './map-set.ts';
 import { Pins } from './pins.ts';
 import { ProgramSet, endpointObject } from './program-set.ts';
@@ -28,6 +32,8 @@ export interface KernelEnforcerOptions {
   readonly networkNamespace?: string;
   /** Mount point of cgroup v2; by default found through mountinfo. */
   readonly cgroupRoot?: string;
+  /** DNS resolvers of this node, which host units always reach; asked at every apply. */
+  readonly lifelines?: () => readonly string[];
   /** Sizes of maps that differ from the object's; they take effect when the maps are created. */
   readonly maxEntries?: Readonly<Record<string, number>>;
   /** How often living connections tell their counters; 5,000 by default. */
@@ -52,6 +58,9 @@ class KernelEnforcer implements Enforcer {
   readonly #pins: Pins;
   readonly #maps: MapSet;
   readonly #programs: ProgramSet;
+  readonly #attachments: Attachments;
+  readonly #cgroups: CgroupPlace;
+  readonly #lifelines: () => readonly string[];
   readonly #namespace: string | undefined;
   readonly #adoptionMs: number;
   readonly #failures = new Map<number, string>();
@@ -63,6 +72,9 @@ class KernelEnforcer implements Enforcer {
     this.#pins = new Pins(options.pinRoot);
     this.#maps = new MapSet(this.#kernel, this.#pins);
     this.#programs = new ProgramSet(this.#kernel, this.#pins, options.maxEntries ?? {});
+    this.#attachments = new Attachments(this.#kernel, this.#maps, this.#pins, this.#programs);
+    this.#cgroups = { mount: options.cgroupRoot ?? cgroup2Mount(), own: ownCgroup() };
+    this.#lifelines = options.lifelines ?? (() => []);
     this.#drain = new FlowDrain(this.#kernel, this.#maps, this.#programs, options.deltaIntervalMs ?? DELTA_INTERVAL_MS);
     this.#http = new HttpDrain(this.#kernel, this.#maps);
     this.#adoptionMs = options.adoptionMs ?? ADOPTION_MS;
@@ -84,7 +96,11 @@ class KernelEnforcer implements Enforcer {
 
   async running(): Promise<RunningState> {
     if (!this.#maps.exist()) return NOTHING;
-    return this.#inNode(() => this.#runningState(readObservedState(this.#kernel, this.#maps, this.#pins)));
+    return this.#inNode(() => this.#runningState(this.#observed()));
+  }
+
+  #observed(programDigest?: string): ReadState {
+    return readObservedState(this.#kernel, this.#maps, this.#pins, this.#attachments, programDigest);
   }
 
   #runningState(observed: ReadState): RunningState {
@@ -97,38 +113,71 @@ class KernelEnforcer implements Enforcer {
       policyRevision: current.policyRevision,
       identityRevision: current.identityRevision,
       endpoints: observed.rows.map(({ slot, key, attach }) => {
-        const link = links.get(slot);
-        const attached = link !== undefined && link.ingressIfindex !== 0 && link.egressIfindex !== 0;
-        if (attached && !bypassed) return { key, protected: true };
+        if ((links.get(slot)?.target ?? '') !== '' && !bypassed) return { key, protected: true };
         const reason = bypassed ? 'enforcement is disabled (break-glass)' : (this.#failures.get(slot) ?? `no program is attached to ${attach}`);
         return { key, protected: false, reason };
       }),
     };
   }
 
-  #interfaces(endpoints: readonly LocalEndpoint[]): Map<number, number> {
-    const found = new Map<number, number>();
+  /** Where every endpoint has to be attached now; what cannot be is remembered with the reason. */
+  #targets(endpoints: readonly LocalEndpoint[]): Map<number, AttachmentTarget> {
+    const found = new Map<number, AttachmentTarget>();
     this.#failures.clear();
     for (const { slot, attach } of endpoints) {
-      if (attach.kind === 'cgroup') {
-        this.#failures.set(slot, 'host units in cgroups are not enforced by this version');
-        continue;
-      }
-      const ifindex = this.#kernel.interfaceIndex(attach.ifname);
-      if (ifindex === 0) this.#failures.set(slot, `there is no interface ${attach.ifname} in the node's network namespace`);
-      else found.set(slot, ifindex);
+      const target = attach.kind === 'cgroup' ? this.#cgroup(attach.path) : this.#interface(attach.ifname);
+      if ('target' in target) found.set(slot, target.target);
+      else this.#failures.set(slot, target.reason);
     }
     return found;
+  }
+
+  #interface(ifname: string): { readonly target: AttachmentTarget } | { readonly reason: string } {
+    const ifindex = this.#kernel.interfaceIndex(ifname);
+    return ifindex === 0 ? { reason: `there is no interface ${ifname} in the node's network namespace` } : { target: interfaceTarget(ifindex) };
+  }
+
+  #cgroup(path: string): { readonly target: AttachmentTarget } | { readonly reason: string } {
+    const unit = unitCgroup(path, this.#cgroups);
+    if ('reason' in unit) return unit;
+    const id = this.#kernel.cgroupId(unit.path);
+    return id === 0n ? { reason: `there is no cgroup ${unit.path}; is the unit running?` } : { target: cgroupTarget(id) };
+  }
+
+  /** Paths as the kernel is told them. */
+  #withPaths(endpoints: readonly LocalEndpoint[]): readonly LocalEndpoint[] {
+    return endpoints.map((endpoint) => {
+      const unit = endpoint.attach.kind === 'cgroup' ? unitCgroup(endpoint.attach.path, this.#cgroups) : undefined;
+      return unit !== undefined && 'path' in unit ? { ...endpoint, attach: { kind: 'cgroup', path: unit.path } } : endpoint;
+    });
+  }
+
+  /** Programs of host units, where there are any. A kernel that refuses them leaves the units unprotected, and nothing else. */
+  #ensureHost(object: ProgramObject, endpoints: readonly LocalEndpoint[], targets: Map<number, AttachmentTarget>): void {
+    const units = endpoints.filter(({ attach }) => attach.kind === 'cgroup');
+    if (units.length === 0) return;
+    try {
+      this.#programs.ensureHost(object);
+    } catch (error) {
+      for (const { slot } of units) {
+        targets.delete(slot);
+        this.#failures.set(slot, `this kernel does not run the programs of host units: ${(error as Error).message}`);
+      }
+    }
+    writeLifelines(this.#kernel, this.#maps, this.#lifelines());
   }
 
   async apply(desired: DesiredState): Promise<RunningState> {
     return this.#inNode(() => {
       const object = endpointObject(desired.programs);
-      const image = buildMapImage(desired, sha256);
+      const endpoints = this.#withPaths(desired.endpoints);
+      const image = buildMapImage({ ...desired, endpoints }, sha256);
       this.#kernel.preparePins(this.#pins.base);
       this.#programs.ensure(object);
       const afterDnat = this.#programs.ensureNetfilter(object.sha256);
       this.#programs.ensureTracepoint(object.sha256);
+      const targets = this.#targets(endpoints);
+      this.#ensureHost(object, endpoints, targets);
       const target: DesiredBank = {
         contentDigest: desired.contentDigest,
         bundleGeneration: desired.generation,
@@ -136,14 +185,14 @@ class KernelEnforcer implements Enforcer {
         identityRevision: desired.resolved.identityRevision,
         programDigest: object.sha256,
         image,
-        interfaces: this.#interfaces(desired.endpoints),
+        targets,
       };
-      const observed = readObservedState(this.#kernel, this.#maps, this.#pins, object.sha256);
+      const observed = this.#observed(object.sha256);
       const context: ExecutionContext = {
         kernel: this.#kernel,
         maps: this.#maps,
         pins: this.#pins,
-        programs: this.#programs,
+        attachments: this.#attachments,
         desired: target,
         previousProgram: observed.current.programDigest,
         afterDnat,
@@ -152,7 +201,7 @@ class KernelEnforcer implements Enforcer {
       };
       for (const action of plan(observed, target)) executeAction(action, context);
       this.#programs.collect(new Set([object.sha256, observed.current.programDigest]));
-      return this.#runningState(readObservedState(this.#kernel, this.#maps, this.#pins));
+      return this.#runningState(this.#observed());
     });
   }
 
@@ -167,7 +216,7 @@ class KernelEnforcer implements Enforcer {
   async counters(): Promise<DatapathCounters> {
     const empty = { forwardedPackets: 0n, droppedPackets: 0n, auditedPackets: 0n, perEndpoint: [], losses: { ringFull: 0n, evicted: 0n } };
     if (!this.#maps.exist()) return empty;
-    const observed = readObservedState(this.#kernel, this.#maps, this.#pins);
+    const observed = this.#inNode(() => this.#observed());
     const perEndpoint = observed.rows.map(({ slot, key }) => ({ key, ...this.#endpointCounters(slot) }));
     const total = (pick: (counters: (typeof perEndpoint)[number]) => bigint): bigint => perEndpoint.reduce((sum, one) => sum + pick(one), 0n);
     return {
@@ -207,7 +256,8 @@ class KernelEnforcer implements Enforcer {
   }
 
   async uninstall(): Promise<void> {
-    for (const folder of [this.#pins.links, this.#pins.netfilter, this.#pins.tracepoints]) {
+    if (this.#maps.exist()) this.#inNode(() => this.#attachments.detachAll());
+    for (const folder of [this.#pins.netfilter, this.#pins.tracepoints]) {
       for (const name of this.#kernel.listPins(folder)) {
         const link = this.#kernel.openPin(`${folder}/${name}`);
         if (link === undefined) continue;

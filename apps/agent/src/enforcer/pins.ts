@@ -30,7 +30,7 @@ export class Pins {
     return `${this.base}/links`;
   }
 
-  link(slot: number, side: 'ingress' | 'egress'): string {
+  link(slot: number, side: string): string {
     return `${this.links}/${slot}-${side}`;
   }
 

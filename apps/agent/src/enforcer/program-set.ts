@@ -1,10 +1,18 @@
-import type { Descriptor, KernelPort, LoadedObject } from '@palisade/dataplane';
+import type { Descriptor, KernelPort, LoadRequest, ProgramKind } from '@palisade/dataplane';
 import { DomainError } from '@palisade/errors';
 import type { ProgramObject } from './enforcer.ts';
 import type { Pins } from './pins.ts';
 
 const OBJECT = 'endpoint';
 const INTERFACE_PROGRAMS = ['from_endpoint', 'to_endpoint', 'export_connections'] as const;
+const HOST_PROGRAMS = {
+  from_host_unit: 'cgroup-egress',
+  to_host_unit: 'cgroup-ingress',
+  host_connect4: 'cgroup-connect4',
+  host_connect6: 'cgroup-connect6',
+  host_sendmsg4: 'cgroup-sendmsg4',
+  host_sendmsg6: 'cgroup-sendmsg6',
+} as const satisfies Readonly<Record<string, ProgramKind>>;
 const NETFILTER_PROGRAM = 'after_dnat';
 const TRACEPOINT_PROGRAM = 'on_socket_state';
 /** Two priorities, so that a new program can be attached before the old one leaves (netfilter links cannot be updated). */
@@ -15,6 +23,8 @@ const NETFILTER_POINTS = [
   { family: 6, hook: 'forward' },
   { family: 6, hook: 'local-in' },
 ] as const;
+
+export type ProgramName = (typeof INTERFACE_PROGRAMS)[number] | keyof typeof HOST_PROGRAMS | typeof NETFILTER_PROGRAM | typeof TRACEPOINT_PROGRAM;
 
 /** The endpoint program object among a bundle's. @throws DomainError `kernel.load-failed` */
 export function endpointObject(programs: readonly ProgramObject[]): ProgramObject {
@@ -37,31 +47,32 @@ export class ProgramSet {
 
   /** Loads and pins the object's programs unless they are pinned. What runs is not touched. */
   ensure(object: ProgramObject): void {
+    const features = this.#kernel.features();
+    this.#ensure(object, INTERFACE_PROGRAMS, [
+      ...INTERFACE_PROGRAMS.map((name) => ({ name, kind: 'interface' as const })),
+      ...(features['netfilter-link'] === true ? [{ name: NETFILTER_PROGRAM, kind: 'netfilter' as const }] : []),
+      ...(features['tracepoint'] === true ? [{ name: TRACEPOINT_PROGRAM, kind: 'tracepoint' as const }] : []),
+    ]);
+  }
+
+  /** The same for the programs of host units: only nodes that have such units load them. */
+  ensureHost(object: ProgramObject): void {
+    const programs = Object.entries(HOST_PROGRAMS).map(([name, kind]) => ({ name, kind }));
+    this.#ensure(object, Object.keys(HOST_PROGRAMS), programs);
+  }
+
+  #ensure(object: ProgramObject, needed: readonly string[], programs: LoadRequest['programs']): void {
     const names = this.#kernel.listPins(`${this.#pins.programs}/${object.sha256}`);
-    if (INTERFACE_PROGRAMS.every((name) => names.includes(name))) return;
-    const loaded = this.#load(object);
+    if (needed.every((name) => names.includes(name))) return;
+    const loaded = this.#kernel.load({ object: object.bytes, mapPins: this.#pins.maps, maxEntries: this.#maxEntries, programs });
     for (const [name, descriptor] of Object.entries(loaded.programs)) {
       if (!names.includes(name)) this.#kernel.pin(descriptor, this.#pins.program(object.sha256, name));
     }
     for (const descriptor of [...Object.values(loaded.programs), ...Object.values(loaded.maps)]) this.#kernel.close(descriptor);
   }
 
-  #load(object: ProgramObject): LoadedObject {
-    const features = this.#kernel.features();
-    return this.#kernel.load({
-      object: object.bytes,
-      mapPins: this.#pins.maps,
-      maxEntries: this.#maxEntries,
-      programs: [
-        ...INTERFACE_PROGRAMS.map((name) => ({ name, kind: 'interface' as const })),
-        ...(features['netfilter-link'] === true ? [{ name: NETFILTER_PROGRAM, kind: 'netfilter' as const }] : []),
-        ...(features['tracepoint'] === true ? [{ name: TRACEPOINT_PROGRAM, kind: 'tracepoint' as const }] : []),
-      ],
-    });
-  }
-
   /** @throws DomainError `kernel.load-failed` when the digest's programs are not pinned */
-  open(digest: string, name: (typeof INTERFACE_PROGRAMS)[number] | typeof NETFILTER_PROGRAM | typeof TRACEPOINT_PROGRAM): Descriptor {
+  open(digest: string, name: ProgramName): Descriptor {
     const found = this.#kernel.openPin(this.#pins.program(digest, name));
     if (found === undefined) throw new DomainError('kernel.load-failed', `The program ${name} of ${digest} is not pinned.`);
     return found;

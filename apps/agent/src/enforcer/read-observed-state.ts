@@ -9,14 +9,13 @@ import {
   hex,
   isZero,
   type AddressMapName,
-  type Descriptor,
   type KernelPort,
   type ObservedBank,
   type ObservedEndpoint,
-  type ObservedLinks,
   type ObservedState,
 } from '@palisade/dataplane';
 import { rowKey, type MapSet } from './map-set.ts';
+import type { Attachments } from './attachments.ts';
 import type { Pins } from './pins.ts';
 
 /** An endpoint's row with what only the report needs. */
@@ -70,39 +69,6 @@ function readBank(kernel: KernelPort, maps: MapSet, bank: number, endpoints: rea
   };
 }
 
-function pinnedId(kernel: KernelPort, path: string, read: (descriptor: Descriptor) => number): number {
-  const descriptor = kernel.openPin(path);
-  if (descriptor === undefined) return 0;
-  try {
-    return read(descriptor);
-  } finally {
-    kernel.close(descriptor);
-  }
-}
-
-function readLinks(kernel: KernelPort, pins: Pins, programDigest: string): ObservedLinks[] {
-  const slots = new Set(kernel.listPins(pins.links).map((name) => Number(name.split('-')[0])));
-  const program = (name: string): number => pinnedId(kernel, pins.program(programDigest, name), (fd) => kernel.programInfo(fd).id);
-  const wanted = { ingress: program('from_endpoint'), egress: program('to_endpoint') };
-  const side = (slot: number, which: 'ingress' | 'egress'): { ifindex: number; current: boolean } => {
-    const descriptor = kernel.openPin(pins.link(slot, which));
-    if (descriptor === undefined) return { ifindex: 0, current: false };
-    try {
-      const info = kernel.linkInfo(descriptor);
-      return { ifindex: info.ifindex, current: info.programId === wanted[which] };
-    } finally {
-      kernel.close(descriptor);
-    }
-  };
-  return [...slots]
-    .sort((a, b) => a - b)
-    .map((slot) => {
-      const ingress = side(slot, 'ingress');
-      const egress = side(slot, 'egress');
-      return { slot, ingressIfindex: ingress.ifindex, egressIfindex: egress.ifindex, currentPrograms: ingress.current && egress.current };
-    });
-}
-
 /** Digest of the program object in force; empty before the first. */
 export function readProgramDigest(kernel: KernelPort, maps: MapSet): string {
   return readBank(kernel, maps, Number(maps.control().generation & 1n), []).programDigest;
@@ -116,9 +82,9 @@ export interface ReadState extends ObservedState {
 
 /**
  * Reads back what the kernel holds and runs. Nothing here comes from the agent's memory.
- * @param programDigest links count as current when they run the pinned programs of this digest
+ * @param programDigest attachments count as current when they run the pinned programs of this digest
  */
-export function readObservedState(kernel: KernelPort, maps: MapSet, pins: Pins, programDigest?: string): ReadState {
+export function readObservedState(kernel: KernelPort, maps: MapSet, pins: Pins, attachments: Attachments, programDigest?: string): ReadState {
   const control = maps.control();
   const rows = readRows(kernel, maps);
   const banks = [readBank(kernel, maps, 0, rows[0] ?? []), readBank(kernel, maps, 1, rows[1] ?? [])] as const;
@@ -130,7 +96,7 @@ export function readObservedState(kernel: KernelPort, maps: MapSet, pins: Pins, 
     banks,
     current: banks[bank],
     rows: rows[bank] ?? [],
-    links: readLinks(kernel, pins, programDigest ?? banks[bank].programDigest),
+    links: attachments.read(programDigest ?? banks[bank].programDigest),
     pinnedPolicies: new Set(kernel.listPins(pins.policies)),
     pinnedAddresses: new Set(kernel.listPins(pins.addresses)),
     services: new Set(Array.from({ length: services.count }, (_, at) => hex(services.keys.subarray(at * keySize, (at + 1) * keySize)))),

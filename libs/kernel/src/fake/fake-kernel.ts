@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type {
+  CgroupKind,
   Descriptor,
   KernelPort,
   LinkInfo,
@@ -10,7 +11,6 @@ import type {
   MapSpecification,
   NetfilterHook,
   ProgramInfo,
-  ProgramKind,
   Ring,
   TestRun,
 } from '@palisade/dataplane';
@@ -24,7 +24,10 @@ interface FakeProgram {
 
 interface FakeLink {
   readonly id: number;
-  readonly target: { readonly kind: 'interface'; readonly ifindex: number } | { readonly kind: 'netfilter' | 'cgroup' | 'tracepoint' };
+  readonly target:
+    | { readonly kind: 'interface'; readonly ifindex: number }
+    | { readonly kind: 'cgroup'; readonly path: string }
+    | { readonly kind: 'netfilter' | 'tracepoint' };
   program: FakeProgram;
   attached: boolean;
 }
@@ -38,6 +41,10 @@ const ELF = [0x7f, 0x45, 0x4c, 0x46];
 export class FakeMachine {
   readonly pins = new Map<string, FakeObject>();
   readonly interfaces = new Map<string, number>();
+  /** Path → number of the cgroup. */
+  readonly cgroups = new Map<string, bigint>();
+  /** `<ifindex> <side>` → program. */
+  readonly clsact = new Map<string, FakeProgram>();
   readonly ringRecords: Uint8Array[] = [];
   #ids = 0;
 
@@ -117,6 +124,10 @@ export class FakeKernel implements KernelPort {
 
   interfaceIndex(name: string): number {
     return this.#machine.interfaces.get(name) ?? 0;
+  }
+
+  cgroupId(path: string): bigint {
+    return this.#machine.cgroups.get(path) ?? 0n;
   }
 
   preparePins(): void {}
@@ -246,6 +257,22 @@ export class FakeKernel implements KernelPort {
     return this.#attach(program, { kind: 'interface', ifindex });
   }
 
+  attachClsact(program: Descriptor, ifindex: number, side: 'ingress' | 'egress'): void {
+    if (![...this.#machine.interfaces.values()].includes(ifindex)) {
+      throw new DomainError('kernel.attach-failed', `Attaching to clsact of interface ${ifindex}: there is none.`, { params: { errno: 'ENODEV' } });
+    }
+    this.#machine.clsact.set(`${ifindex} ${side}`, this.#program(program));
+  }
+
+  clsactProgram(ifindex: number, side: 'ingress' | 'egress'): number {
+    const there = [...this.#machine.interfaces.values()].includes(ifindex);
+    return there ? (this.#machine.clsact.get(`${ifindex} ${side}`)?.info.id ?? 0) : 0;
+  }
+
+  detachClsact(ifindex: number, side: 'ingress' | 'egress'): void {
+    this.#machine.clsact.delete(`${ifindex} ${side}`);
+  }
+
   attachNetfilter(program: Descriptor, _family: 4 | 6, _hook: NetfilterHook, _priority: number): Descriptor {
     return this.#attach(program, { kind: 'netfilter' });
   }
@@ -254,8 +281,9 @@ export class FakeKernel implements KernelPort {
     return this.#attach(program, { kind: 'tracepoint' });
   }
 
-  attachCgroup(program: Descriptor, _cgroup: string, _kind: ProgramKind): Descriptor {
-    return this.#attach(program, { kind: 'cgroup' });
+  attachCgroup(program: Descriptor, cgroup: string, _kind: CgroupKind): Descriptor {
+    if (!this.#machine.cgroups.has(cgroup)) throw new DomainError('kernel.attach-failed', `Attaching to the cgroup ${cgroup}: there is none.`, { params: { errno: 'ENOENT' } });
+    return this.#attach(program, { kind: 'cgroup', path: cgroup });
   }
 
   updateLink(link: Descriptor, program: Descriptor): void {
@@ -265,7 +293,8 @@ export class FakeKernel implements KernelPort {
   linkInfo(link: Descriptor): LinkInfo {
     const found = this.#link(link);
     const here = found.target.kind === 'interface' && found.attached && [...this.#machine.interfaces.values()].includes(found.target.ifindex);
-    return { id: found.id, programId: found.program.info.id, ifindex: here && found.target.kind === 'interface' ? found.target.ifindex : 0 };
+    const cgroupId = found.target.kind === 'cgroup' && found.attached ? this.cgroupId(found.target.path) : 0n;
+    return { id: found.id, programId: found.program.info.id, ifindex: here && found.target.kind === 'interface' ? found.target.ifindex : 0, cgroupId };
   }
 
   detach(link: Descriptor): void {

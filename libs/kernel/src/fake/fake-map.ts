@@ -47,7 +47,8 @@ export class FakeMap {
   update(key: Uint8Array, value: Uint8Array): void {
     const name = text(key);
     const isRow = this.#isArray || this.info.type === 'array-of-maps';
-    const full = isRow ? !this.#inRange(key) : !this.#values.has(name) && this.#values.size >= this.info.maxEntries;
+    // Storage of cgroups has no bound of its own.
+    const full = this.info.type === 'other' ? false : isRow ? !this.#inRange(key) : !this.#values.has(name) && this.#values.size >= this.info.maxEntries;
     if (full && this.info.type === 'lru-hash') this.#values.delete(this.#values.keys().next().value ?? '');
     else if (full) throw new DomainError('kernel.map-full', `Writing a map: it holds ${this.info.maxEntries} entries already.`, { params: { errno: 'E2BIG' } });
     this.#values.set(name, value.slice(0, this.#stride));

@@ -57,6 +57,8 @@ export const MAP_DEFINITIONS: Readonly<Record<string, MapDefinition>> = {
   addresses6: array(4, MAX_ADDRESS_MAPS, 'array-of-maps'),
   prefixes4: array(4, MAX_ADDRESS_MAPS, 'array-of-maps'),
   prefixes6: array(4, MAX_ADDRESS_MAPS, 'array-of-maps'),
+  lifelines: { type: 'hash', keySize: MAPPED_ADDRESS.size, valueSize: 4, maxEntries: 64 },
+  host_units: { type: 'other', keySize: 8, valueSize: ENDPOINT.size, maxEntries: 0 },
   services: { type: 'lpm-trie', keySize: SERVICE_KEY.size, valueSize: 4, maxEntries: 65536 },
   denials: { type: 'hash', keySize: DENIAL_KEY.size, valueSize: DENIAL.size, maxEntries: 16384 },
   endpoint_counters: array(ENDPOINT_COUNTERS.size, MAX_ENDPOINTS, 'percpu-array'),

@@ -37,8 +37,11 @@ export interface NativeAddon {
   linkTcx(program: number, ifindex: number, attachType: number): number;
   linkNetfilter(program: number, attachType: number, family: number, hook: number, priority: number): number;
   linkTarget(program: number, target: number, attachType: number): number;
+  clsactAttach(program: number, ifindex: number, side: number): void;
+  clsactProgram(ifindex: number, side: number): number;
+  clsactDetach(ifindex: number, side: number): void;
   linkUpdate(link: number, program: number): void;
-  linkInfo(link: number): { id: number; type: number; programId: number; ifindex: number; attachType: number };
+  linkInfo(link: number): { id: number; type: number; programId: number; ifindex: number; cgroupId: bigint; attachType: number };
   linkDetach(link: number): void;
   ringOpen(map: number, size: number): object;
   ringDrain(ring: object, into: Uint8Array, recordSize: number): number;

@@ -24,6 +24,8 @@ export const PROGRAM_NUMBERS: Readonly<Record<ProgramKind, { readonly type: numb
   netfilter: { type: 32, attachType: 45 },
   'cgroup-connect4': { type: -1, attachType: 10 },
   'cgroup-connect6': { type: -1, attachType: 11 },
+  'cgroup-sendmsg4': { type: -1, attachType: 14 },
+  'cgroup-sendmsg6': { type: -1, attachType: 15 },
   'cgroup-ingress': { type: -1, attachType: 0 },
   'cgroup-egress': { type: -1, attachType: 1 },
   tracepoint: { type: -1, attachType: -1 },
@@ -31,6 +33,8 @@ export const PROGRAM_NUMBERS: Readonly<Record<ProgramKind, { readonly type: numb
 
 export const TRACE_RAW_TRACEPOINT = 23;
 export const TCX_ATTACH = { ingress: 46, egress: 47 } as const;
+/** BPF_TC_INGRESS and BPF_TC_EGRESS of libbpf. */
+export const CLSACT_SIDE = { ingress: 1, egress: 2 } as const;
 export const NETFILTER_FAMILY = { 4: 2, 6: 10 } as const;
 /** enum nf_inet_hooks */
 export const NETFILTER_HOOK: Readonly<Record<NetfilterHook, number>> = { 'local-in': 1, forward: 2 };

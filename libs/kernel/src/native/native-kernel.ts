@@ -1,7 +1,8 @@
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import { dirname } from 'node:path';
 import type {
+  CgroupKind,
   Descriptor,
   KernelPort,
   LinkInfo,
@@ -12,13 +13,12 @@ import type {
   MapSpecification,
   NetfilterHook,
   ProgramInfo,
-  ProgramKind,
   Ring,
   TestRun,
 } from '@palisade/dataplane';
 import { loadNativeAddon, type NativeAddon } from './addon.ts';
 import { kernelCall } from './kernel-failure.ts';
-import { MAP_TYPE_NAME, MAP_TYPE_NUMBER, NETFILTER_FAMILY, NETFILTER_HOOK, NO_PREALLOCATION, PROGRAM_NUMBERS, TCX_ATTACH, TRACE_RAW_TRACEPOINT } from './kernel-numbers.ts';
+import { CLSACT_SIDE, MAP_TYPE_NAME, MAP_TYPE_NUMBER, NETFILTER_FAMILY, NETFILTER_HOOK, NO_PREALLOCATION, PROGRAM_NUMBERS, TCX_ATTACH, TRACE_RAW_TRACEPOINT } from './kernel-numbers.ts';
 import { probeFeatures } from './probe-features.ts';
 
 const BPF_FILE_SYSTEM = '/sys/fs/bpf';
@@ -69,6 +69,10 @@ export class NativeKernel implements KernelPort {
 
   interfaceIndex(name: string): number {
     return this.#addon.interfaceIndex(name);
+  }
+
+  cgroupId(path: string): bigint {
+    return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino ?? 0n;
   }
 
   preparePins(path: string): void {
@@ -204,6 +208,18 @@ export class NativeKernel implements KernelPort {
     return kernelCall('kernel.attach-failed', `Attaching to interface ${ifindex}`, () => this.#addon.linkTcx(program, ifindex, TCX_ATTACH[side])) as Descriptor;
   }
 
+  attachClsact(program: Descriptor, ifindex: number, side: 'ingress' | 'egress'): void {
+    kernelCall('kernel.attach-failed', `Attaching to clsact of interface ${ifindex}`, () => this.#addon.clsactAttach(program, ifindex, CLSACT_SIDE[side]));
+  }
+
+  clsactProgram(ifindex: number, side: 'ingress' | 'egress'): number {
+    return kernelCall('kernel.attach-failed', `Reading clsact of interface ${ifindex}`, () => this.#addon.clsactProgram(ifindex, CLSACT_SIDE[side]));
+  }
+
+  detachClsact(ifindex: number, side: 'ingress' | 'egress'): void {
+    kernelCall('kernel.attach-failed', `Detaching from clsact of interface ${ifindex}`, () => this.#addon.clsactDetach(ifindex, CLSACT_SIDE[side]));
+  }
+
   attachNetfilter(program: Descriptor, family: 4 | 6, hook: NetfilterHook, priority: number): Descriptor {
     return kernelCall('kernel.attach-failed', `Attaching to netfilter ${hook}`, () =>
       this.#addon.linkNetfilter(program, PROGRAM_NUMBERS.netfilter.attachType, NETFILTER_FAMILY[family], NETFILTER_HOOK[hook], priority),
@@ -214,7 +230,7 @@ export class NativeKernel implements KernelPort {
     return kernelCall('kernel.attach-failed', 'Attaching to a tracepoint', () => this.#addon.linkTarget(program, 0, TRACE_RAW_TRACEPOINT)) as Descriptor;
   }
 
-  attachCgroup(program: Descriptor, cgroup: string, kind: ProgramKind): Descriptor {
+  attachCgroup(program: Descriptor, cgroup: string, kind: CgroupKind): Descriptor {
     return kernelCall('kernel.attach-failed', `Attaching to the cgroup ${cgroup}`, () => {
       const folder = openSync(cgroup, 'r');
       try {

@@ -126,7 +126,9 @@ function udp(request: HostRequest): Promise<string> {
   return within(request.timeoutMs ?? 1000, (done, fail) => {
     const socket = createSocket(request.host?.includes(':') ? 'udp6' : 'udp4');
     socket.once('message', (data) => done(data.toString())).once('error', (error) => fail(error.message));
-    socket.send('hello', request.port ?? 0, request.host);
+    socket.send('hello', request.port ?? 0, request.host, (error) => {
+      if (error) fail(error.message);
+    });
     return () => socket.close();
   });
 }

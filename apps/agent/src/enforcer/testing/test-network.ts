@@ -34,8 +34,12 @@ export class TestPod {
     return this.#process?.pid ?? 0;
   }
 
-  start(): void {
-    this.#process = spawn('nsenter', [`--net=/run/netns/${this.namespace}`, process.execPath, HOST_PROGRAM], { stdio: 'pipe' });
+  /** @param cgroup folder of the cgroup v2 that the host program is put into before it opens anything */
+  start(cgroup?: string): void {
+    const words = ['nsenter', `--net=/run/netns/${this.namespace}`, process.execPath, HOST_PROGRAM];
+    const enter = ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', cgroup ?? '', ...words];
+    const [command = '', ...rest] = cgroup === undefined ? words : enter;
+    this.#process = spawn(command, rest, { stdio: 'pipe' });
     createInterface({ input: this.#process.stdout }).on('line', (line) => {
       const answer = JSON.parse(line) as HostAnswer;
       this.#waiting.get(answer.id)?.(answer);
