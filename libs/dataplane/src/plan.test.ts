@@ -111,7 +111,7 @@ describe('plan', () => {
     expect(moved.indexOf('detach')).toBeLessThan(moved.indexOf('activate'));
     expect(moved.indexOf('activate')).toBeLessThan(moved.indexOf('attach'));
     const reborn = plan(state, desired(image({}), { targets: new Map([[1, 'interface:101'], [2, 'interface:202']]) }));
-    expect(reborn).toMatchObject([{ kind: 'detach', slot: 2 }, { kind: 'attach', ifindex: 202 }]);
+    expect(reborn).toMatchObject([{ kind: 'detach', slot: 2 }, { kind: 'attach', target: 'interface:202' }]);
   });
 
   it('never collects what the bank in force uses', () => {

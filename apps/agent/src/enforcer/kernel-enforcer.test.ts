@@ -68,6 +68,16 @@ describe('the enforcer on a kernel in memory', () => {
     await enforcer({ 'netfilter-link': false }).apply(state(1));
     expect([...machine.pins.keys()].filter((pin) => pin.includes('/netfilter/'))).toEqual([]);
   });
+  it('uses clsact where TCX is missing, and reports and takes away what is there', async () => {
+    const subject = enforcer({ tcx: false });
+    expect((await subject.apply(state(1))).endpoints.map((one) => one.protected)).toEqual([true, true]);
+    expect([...machine.clsact.keys()].sort()).toEqual(['11 egress', '11 ingress', '12 egress', '12 ingress']);
+    machine.clsact.delete('11 egress');
+    expect((await subject.running()).endpoints[0]).toMatchObject({ key: 'pod/shop/a', protected: false });
+    expect((await subject.apply(state(1))).endpoints[0]).toEqual({ key: 'pod/shop/a', protected: true });
+    await subject.uninstall();
+    expect(machine.clsact.size).toBe(0);
+  });
   it('leaves no pin behind after uninstall', async () => {
     const subject = enforcer();
     await subject.apply(state(1));
