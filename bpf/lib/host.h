@@ -121,7 +121,7 @@ static __always_inline int host_translated(struct scene *s, const struct address
 		fresh->bytes[0] = p->length;
 		fresh->tcp_flags[0] = p->tcp_flags;
 		fresh->http = p->protocol == IPPROTO_TCP && s->control_flags & CONTROL_HTTP ? HTTP_STATE_UNDECIDED : HTTP_STATE_OTHER;
-		connection_store(&key, fresh, v6);
+		s->tracked = !connection_store(&key, fresh, v6);
 	}
 	__builtin_memcpy(p->destination, backend, 16);
 	p->destination_port_be = backend_port_be;

@@ -20,8 +20,8 @@ const CGROUP_HOOKS = [
   { side: 'unit-sendmsg6', program: 'host_sendmsg6', kind: 'cgroup-sendmsg6' },
 ] as const satisfies readonly { readonly side: string; readonly program: ProgramName; readonly kind: CgroupKind }[];
 
-/** Pin of a slot that is attached without links: `<slot>-clsact.<ifindex>`, a pin of the program that stands for both. */
-const CLSACT = /^clsact\.(\d+)$/;
+/** Pin of a slot that is attached without links: `<slot>-clsact_<ifindex>`, a pin of the program that stands for both. */
+const CLSACT = /^clsact_(\d+)$/;
 
 export function interfaceTarget(ifindex: number): AttachmentTarget {
   return `interface:${ifindex}`;
@@ -130,7 +130,7 @@ export class Attachments {
 
   /** The pin is made first: whatever is attached afterwards is found and taken away by the next agent. */
   #attachClsact(slot: number, ifindex: number, programDigest: string): void {
-    this.#withProgram(programDigest, 'from_endpoint', (descriptor) => this.#kernel.pin(descriptor, this.#pins.link(slot, `clsact.${ifindex}`)));
+    this.#withProgram(programDigest, 'from_endpoint', (descriptor) => this.#kernel.pin(descriptor, this.#pins.link(slot, `clsact_${ifindex}`)));
     for (const { side, program } of INTERFACE_HOOKS) {
       this.#withProgram(programDigest, program, (descriptor) => this.#kernel.attachClsact(descriptor, ifindex, side));
     }

@@ -52,7 +52,7 @@ describe.skipIf(unavailable)('interfaces whose chains others use too', () => {
     for (const port of [8080, 9000]) await db.ask({ op: 'listen-tcp', port });
     network.onNode('tc', 'qdisc', 'add', 'dev', frontend.ifname, 'clsact');
     other('add');
-    await db.ask({ op: 'listen-udp', port: 9000 });
+    for (const port of [9000, 9001]) await db.ask({ op: 'listen-udp', port });
   });
   afterAll(() => network.remove());
   beforeEach(() => {
@@ -84,7 +84,8 @@ describe.skipIf(unavailable)('interfaces whose chains others use too', () => {
   it('replaces the program on clsact without a packet in between meeting none', async () => {
     enforcer = open('tcx');
     await enforcer.apply(desired());
-    await frontend.ask({ op: 'load', connection: 'denied', host: db.address, port: 9000 });
+    other('del'); // it would drop the load itself
+    await frontend.ask({ op: 'load', connection: 'denied', host: db.address, port: 9001 });
     // The same programs in an object of another digest: every apply swaps them in place.
     for (let round = 0; round < 4; round += 1) {
       const bytes = Buffer.concat([object, Buffer.alloc(round + 1)]);
@@ -92,6 +93,7 @@ describe.skipIf(unavailable)('interfaces whose chains others use too', () => {
       await enforces();
     }
     expect(JSON.parse((await frontend.ask({ op: 'stop-load', connection: 'denied' })).detail ?? '{}')).toMatchObject({ answered: 0 });
+    other('add');
   });
 
   it('sees that someone else removed its filter, and puts it back', async () => {
