@@ -50,6 +50,13 @@ static __always_inline void told_drops(__u32 slot, __u64 packets)
 		totals->told_drops += packets;
 }
 
+/* An event that found no room is told later: nothing is lost, and its number is the next one's. */
+static __always_inline void event_late(struct loss_counters *loss)
+{
+	loss->ring_full--;
+	loss->events--;
+}
+
 static __always_inline void denial_of(const struct flow_event *e, __u64 socket_cookie, int lost, struct denial *d)
 {
 	__builtin_memset(d, 0, sizeof(*d));
@@ -94,7 +101,7 @@ __noinline int report_denial(struct scene *s, struct report *r, struct connectio
 	if (!lost)
 		told_drops(e->slot, 1);
 	else if (!full || denial_count(&s->denial_key, e))
-		loss->ring_full--; /* not lost, only late */
+		event_late(loss);
 	if (full == -DENIALS_FULL)
 		loss->denials_full++;
 	return 0;

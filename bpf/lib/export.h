@@ -70,8 +70,7 @@ static __always_inline long export_connection(const void *key_buffer, struct con
 	scene_of_key(s, &key, c, v6);
 	/* What was denied has told its drops one by one; what is pending has not begun. */
 	if (c->verdict != VERDICT_DENY && report_connection(s, c, ended ? EVENT_CLOSED : EVENT_DELTA, REASON_NONE, 0)) {
-		run->loss->ring_full--; /* nothing is lost, only late */
-		run->loss->events--;
+		event_late(run->loss);
 		run->full = 1;
 		return 1;
 	}
@@ -105,8 +104,7 @@ static long export_denial(struct bpf_map *map, const void *key_buffer, struct de
 	ended = run->now_ns > d->last_seen_ns + DENIAL_LIFETIME;
 	__builtin_memcpy(&key, key_buffer, sizeof(key));
 	if (d->packets != d->told_packets && denial_tell(run->scene, &key, d)) {
-		run->loss->ring_full--; /* nothing is lost, only late */
-		run->loss->events--;
+		event_late(run->loss);
 		run->full = 1;
 		return 1;
 	}

@@ -29,6 +29,7 @@ export function unsupportedEnforcer(reason: string): Enforcer {
       throw new DomainError('kernel.unsupported', reason);
     },
     drain: async () => [],
+    drainBatches: async () => [],
     counters: async () => ({ forwardedPackets: 0n, droppedPackets: 0n, auditedPackets: 0n, perEndpoint: [], losses: { ringFull: 0n, evicted: 0n } }),
     disable: async () => undefined,
     enable: async () => undefined,

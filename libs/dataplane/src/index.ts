@@ -4,6 +4,7 @@ export * from './abi/layout.ts';
 export * from './abi/layouts.ts';
 export * from './abi/text.ts';
 export * from './decode-event.ts';
+export * from './flow-records.ts';
 export * from './decode-http-event.ts';
 export * from './kernel-event.ts';
 export * from './kernel-port.ts';

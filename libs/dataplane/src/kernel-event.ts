@@ -60,10 +60,28 @@ export interface KernelHttp {
   readonly latencyUs: number;
 }
 
+/** Events of one drain. Rows are read in place where they can be: valid until the next drain. */
+export interface KernelFlowBatch {
+  readonly count: number;
+  /** Forwarded, and no shadow policy says otherwise. */
+  isPlain(row: number): boolean;
+  /** Counters of an allowed ingress connection: its source may be observed too. */
+  isRepeat(row: number): boolean;
+  /** Equal for equal (endpoint, source) pairs; undefined where the address is no IPv4 address. */
+  sourceKey(row: number): number | undefined;
+  slot(row: number): number;
+  /** The row as an object. */
+  event(row: number): KernelFlowEvent;
+}
+
 /** Losses since start, by place; monotonic. `seen = exported + sampled + dropped` holds with them. */
 export interface KernelLossCounters {
   /** Ring buffer reservations that failed. */
   readonly ringFull: bigint;
   /** Connections that left the table before their last delta was exported. */
   readonly evicted: bigint;
+  /** Numbers missing in the sequences of the processors, as this agent process read them; the same losses seen from the other end. */
+  readonly sequenceGaps?: bigint;
+  /** Packets that no event will tell any more: forwarded - untracked - told, dropped - told, at the last whole export. A lower bound. */
+  readonly untoldPackets?: bigint;
 }

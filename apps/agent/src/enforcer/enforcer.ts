@@ -1,4 +1,4 @@
-import type { KernelFlowEvent, KernelLossCounters, LocalEndpoint, ServiceAddress } from '@palisade/dataplane';
+import type { KernelFlowBatch, KernelFlowEvent, KernelLossCounters, LocalEndpoint, ServiceAddress } from '@palisade/dataplane';
 import type { ResolvedNode } from '@palisade/policy';
 import type { HttpCounts } from './http-drain.ts';
 
@@ -70,6 +70,8 @@ export interface Enforcer {
   apply(desired: DesiredState): Promise<RunningState>;
   /** Drains new events and connection deltas since the last call; at most `limit` records. */
   drain(limit: number): Promise<readonly KernelFlowEvent[]>;
+  /** The same without an object for each record: what the flow path uses. Batches are valid until the next drain. */
+  drainBatches(limit: number): Promise<readonly KernelFlowBatch[]>;
   counters(): Promise<DatapathCounters>;
   /** Break-glass: programs stay attached and pass everything until `enable`. */
   disable(): Promise<void>;

@@ -1,14 +1,18 @@
-import { FLOW_EVENT, LOSS_COUNTERS, decodeFlowEvent, type KernelFlowEvent, type KernelPort, type Ring } from '@palisade/dataplane';
+import { ENDPOINT_COUNTERS, FLOW_EVENT, FlowRecords, LOSS_COUNTERS, type KernelFlowBatch, type KernelLossCounters, type KernelPort, type Ring } from '@palisade/dataplane';
 import { rowKey, type MapSet } from './map-set.ts';
 import type { ProgramSet } from './program-set.ts';
 
 const ROUND = 4096;
+/** Buffers that are kept between drains; a burst may take more for a moment. */
+const KEPT_BUFFERS = 4;
 /** `export_connections` looks at no byte of it; a TC program wants a frame to run on. */
 const FRAME = new Uint8Array(64);
 
-export interface Losses {
-  readonly ringFull: bigint;
-  readonly evicted: bigint;
+interface Totals {
+  readonly ring_full: bigint;
+  readonly connections_created: bigint;
+  readonly connections_deleted: bigint;
+  readonly iterated: bigint;
 }
 
 /**
@@ -21,10 +25,16 @@ export class FlowDrain {
   readonly #programs: ProgramSet;
   readonly #deltaIntervalNs: bigint;
   #ring: Ring | undefined;
+  readonly #buffers: Uint8Array[] = [];
+  #used = 0;
   #lastExportNs = 0n;
   /** A walk over the tables that filled the ring and goes on with the next drain. */
   #exporting = false;
   #evicted = 0n;
+  #untold = 0n;
+  /** By processor: the number its next event should have. */
+  readonly #next = new Map<number, number>();
+  #gaps = 0;
 
   constructor(kernel: KernelPort, maps: MapSet, programs: ProgramSet, deltaIntervalMs: number) {
     this.#kernel = kernel;
@@ -33,9 +43,12 @@ export class FlowDrain {
     this.#deltaIntervalNs = BigInt(deltaIntervalMs) * 1_000_000n;
   }
 
-  /** At most `limit` events; the rest stays in the kernel. `programDigest`: the programs in force. */
-  drain(limit: number, programDigest: string): KernelFlowEvent[] {
-    const events = this.#fromRing(limit);
+  /** At most `limit` events; the rest stays in the kernel. Valid until the next call. `programDigest`: the programs in force. */
+  drain(limit: number, programDigest: string): KernelFlowBatch[] {
+    this.#used = 0;
+    this.#buffers.length = Math.min(this.#buffers.length, KEPT_BUFFERS);
+    const batches: KernelFlowBatch[] = [];
+    let room = limit - this.#fromRing(limit, batches);
     const now = this.#kernel.monotonicNs();
     if (!this.#exporting && now - this.#lastExportNs >= this.#deltaIntervalNs) {
       this.#lastExportNs = now;
@@ -43,26 +56,45 @@ export class FlowDrain {
       this.#maps.writeControl({ ...control, export_epoch: (control.export_epoch + 1) >>> 0 });
       this.#exporting = true;
     }
-    while (this.#exporting && events.length < limit) {
+    while (this.#exporting && room > 0) {
       this.#exporting = this.#export(programDigest);
-      const more = this.#fromRing(limit - events.length);
-      for (const event of more) events.push(event);
-      if (more.length === 0) break;
+      const more = this.#fromRing(room, batches);
+      room -= more;
+      if (more === 0) break;
     }
-    return events;
+    return batches;
   }
 
-  #fromRing(limit: number): KernelFlowEvent[] {
+  #buffer(): Uint8Array {
+    const buffer = this.#buffers[this.#used] ?? new Uint8Array(ROUND * FLOW_EVENT.size);
+    this.#buffers[this.#used] = buffer;
+    this.#used += 1;
+    return buffer;
+  }
+
+  #fromRing(limit: number, batches: KernelFlowBatch[]): number {
     this.#ring ??= this.#kernel.openRing(this.#maps.map('events'));
-    const events: KernelFlowEvent[] = [];
-    const buffer = new Uint8Array(Math.min(ROUND, limit) * FLOW_EVENT.size);
-    while (events.length < limit) {
-      const room = Math.min(ROUND, limit - events.length);
+    let taken = 0;
+    while (taken < limit) {
+      const room = Math.min(ROUND, limit - taken);
+      const buffer = this.#buffer();
       const count = this.#ring.drain(buffer.subarray(0, room * FLOW_EVENT.size), FLOW_EVENT.size);
-      for (let at = 0; at < count; at += 1) events.push(decodeFlowEvent(buffer, at * FLOW_EVENT.size));
+      if (count > 0) batches.push(this.#checked(new FlowRecords(buffer, count)));
+      taken += count;
       if (count < room) break;
     }
-    return events;
+    return taken;
+  }
+
+  #checked(records: FlowRecords): FlowRecords {
+    for (let row = 0; row < records.count; row += 1) {
+      const cpu = records.cpu(row);
+      const sequence = records.sequence(row);
+      const expected = this.#next.get(cpu);
+      if (expected !== undefined && expected !== sequence) this.#gaps += (sequence - expected) >>> 0;
+      this.#next.set(cpu, (sequence + 1) >>> 0);
+    }
+    return records;
   }
 
   /** One walk; true: it stopped because the ring was full. */
@@ -70,18 +102,23 @@ export class FlowDrain {
     const program = this.#programs.open(programDigest, 'export_connections');
     try {
       const before = this.#counters();
+      const packets = this.#packets();
       const full = this.#kernel.testRun(program, FRAME).result === 1;
+      if (full) return true;
+      // Both are lower bounds: what moves during the walk can only make them smaller. What was created before it, is not
+      // deleted and was not seen by a whole walk was evicted; packets that were counted before it and not told were lost.
       const after = this.#counters();
-      // A whole walk has seen every living connection: what was created, not deleted and not seen was evicted.
-      const gone = after.connections_created - after.connections_deleted - (after.iterated - before.iterated);
-      if (!full && gone > this.#evicted) this.#evicted = gone;
-      return full;
+      const gone = before.connections_created - after.connections_deleted - (after.iterated - before.iterated);
+      if (gone > this.#evicted) this.#evicted = gone;
+      const untold = packets.seen - this.#packets().told;
+      if (untold > this.#untold) this.#untold = untold;
+      return false;
     } finally {
       this.#kernel.close(program);
     }
   }
 
-  #counters(): Record<'ring_full' | 'connections_created' | 'connections_deleted' | 'iterated', bigint> {
+  #counters(): Totals {
     const sum = { ring_full: 0n, connections_created: 0n, connections_deleted: 0n, iterated: 0n };
     const values = this.#kernel.lookup(this.#maps.map('loss_counters'), rowKey(0)) ?? new Uint8Array();
     for (let at = 0; at < values.length; at += LOSS_COUNTERS.size) {
@@ -94,12 +131,35 @@ export class FlowDrain {
     return sum;
   }
 
-  losses(): Losses {
-    return { ringFull: this.#counters().ring_full, evicted: this.#evicted };
+  /** Over all endpoints and processors: packets that events should tell, and those that they told. */
+  #packets(): { seen: bigint; told: bigint } {
+    const { values, count } = this.#kernel.readAll(this.#maps.map('endpoint_counters'));
+    const words = new Uint32Array(values.buffer, values.byteOffset, values.length / 4);
+    const stride = count === 0 ? 0 : values.length / count;
+    const { offsets, size } = ENDPOINT_COUNTERS;
+    const read = (at: number, field: keyof typeof offsets): number => {
+      const word = (at + offsets[field]) / 4;
+      return (words[word] ?? 0) + (words[word + 1] ?? 0) * 2 ** 32;
+    };
+    let seen = 0;
+    let told = 0;
+    for (let at = 0; stride > 0 && at < values.length; at += size) {
+      const forwarded = read(at, 'forwarded_packets');
+      const dropped = read(at, 'dropped_packets');
+      if (forwarded + dropped === 0) continue;
+      seen += forwarded - read(at, 'untracked_packets') + dropped;
+      told += read(at, 'told_packets') + read(at, 'told_drops');
+    }
+    return { seen: BigInt(seen), told: BigInt(told) };
+  }
+
+  losses(): KernelLossCounters {
+    return { ringFull: this.#counters().ring_full, evicted: this.#evicted, sequenceGaps: BigInt(this.#gaps), untoldPackets: this.#untold };
   }
 
   close(): void {
     this.#ring = undefined;
     this.#exporting = false;
+    this.#buffers.length = 0;
   }
 }

@@ -6,6 +6,9 @@ import {
   plan,
   type AttachmentTarget,
   type DesiredBank,
+  FlowEventList,
+  eventsOf,
+  type KernelFlowBatch,
   type KernelFlowEvent,
   type KernelPort,
   type LocalEndpoint,
@@ -206,11 +209,17 @@ class KernelEnforcer implements Enforcer {
   }
 
   async drain(limit: number): Promise<readonly KernelFlowEvent[]> {
+    return eventsOf(await this.drainBatches(limit));
+  }
+
+  async drainBatches(limit: number): Promise<readonly KernelFlowBatch[]> {
     if (!this.#maps.exist()) return [];
     const programDigest = readProgramDigest(this.#kernel, this.#maps);
     if (programDigest === '') return [];
-    const events = this.#drain.drain(limit, programDigest);
-    return [...events, ...this.#http.drain(limit - events.length)];
+    const batches = this.#drain.drain(limit, programDigest);
+    const rest = limit - batches.reduce((sum, batch) => sum + batch.count, 0);
+    const http = this.#http.drain(rest);
+    return http.length === 0 ? batches : [...batches, new FlowEventList(http)];
   }
 
   async counters(): Promise<DatapathCounters> {

@@ -1,16 +1,17 @@
 import { randomUUID } from 'node:crypto';
-import type { KernelFlowEvent, KernelLossCounters } from '@palisade/dataplane';
+import type { KernelFlowBatch, KernelLossCounters } from '@palisade/dataplane';
 import { addAccounts, EMPTY_ACCOUNT, FlowBatchBuilder, totalLost, type FlowAccount, type FlowColumns, type FlowLosses, type FlowRecord } from '@palisade/flow';
 import { encodeFlowBatch, MAX_FLOW_BATCH_BYTES } from '@palisade/protocol';
 import { DrainJournal } from './drain-journal.ts';
-import { enrichFlow, isSecondSighting, monotonicToWallUs } from './enrich-flow.ts';
+import { enrichFlow, monotonicToWallUs } from './enrich-flow.ts';
 import { FlowNames, type FlowKnowledge } from './flow-names.ts';
 import { DEFAULT_FLOW_BUDGET, FlowSampler, type FlowBudget } from './flow-sampler.ts';
+import { Sightings } from './sightings.ts';
 import { FlowSpool, type FlowSpoolLimits } from './flow-spool.ts';
 
 /** The part of the Enforcer that flows come from. */
 export interface FlowEvents {
-  drain(limit: number): Promise<readonly KernelFlowEvent[]>;
+  drainBatches(limit: number): Promise<readonly KernelFlowBatch[]>;
   counters(): Promise<{ readonly losses: KernelLossCounters }>;
 }
 
@@ -51,6 +52,7 @@ export class FlowExporter {
   readonly #parts: FlowExporterParts;
   readonly #journal: DrainJournal;
   readonly #sampler: FlowSampler;
+  readonly #sightings = new Sightings();
   readonly #bootId = randomUUID();
   #seq = 1;
   #names: FlowNames;
@@ -92,18 +94,29 @@ export class FlowExporter {
 
   /** Takes what the kernel has. @returns true when there is more now */
   async drain(): Promise<boolean> {
-    const events = await this.#parts.events.drain(DRAIN_LIMIT);
-    if (events.length === 0) return false;
-    this.#drained += events.length;
+    const batches = await this.#parts.events.drainBatches(DRAIN_LIMIT);
+    const count = batches.reduce((sum, batch) => sum + batch.count, 0);
+    if (count === 0) return false;
+    this.#drained += count;
     this.#writeJournal();
     const names = this.#currentNames();
     const offsetUs = monotonicToWallUs();
-    for (const event of events) {
-      if (isSecondSighting(event, names)) this.#skipped++;
-      else this.#sampler.add(enrichFlow(event, names, offsetUs));
-    }
+    for (const batch of batches) this.#take(batch, names, offsetUs);
     this.#writeJournal();
-    return events.length === DRAIN_LIMIT;
+    return count >= DRAIN_LIMIT;
+  }
+
+  /** Only rows that the sample keeps become objects. */
+  #take(batch: KernelFlowBatch, names: FlowNames, offsetUs: number): void {
+    for (let row = 0; row < batch.count; row += 1) {
+      if (this.#sightings.isSecond(batch, row, names)) {
+        this.#skipped++;
+        continue;
+      }
+      const reservoir = this.#sampler.reservoir(batch.isPlain(row));
+      const place = reservoir.place();
+      if (place >= 0) reservoir.put(place, enrichFlow(batch.event(row), names, offsetUs));
+    }
   }
 
   #currentNames(): FlowNames {

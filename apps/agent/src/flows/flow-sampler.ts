@@ -9,7 +9,7 @@ export interface FlowBudget {
 export const DEFAULT_FLOW_BUDGET: FlowBudget = { allowedRows: 4_000, otherRows: 8_000 };
 
 /** A uniform sample of unknown length in fixed memory (Vitter, "Random Sampling with a Reservoir", algorithm R). */
-class Reservoir {
+export class Reservoir {
   readonly #size: number;
   readonly #random: () => number;
   #kept: FlowRecord[] = [];
@@ -20,13 +20,16 @@ class Reservoir {
     this.#random = random;
   }
 
-  add(flow: FlowRecord): void {
+  /** Counts one more and says where it goes; -1: it is left out. */
+  place(): number {
     this.#seen++;
-    if (this.#kept.length < this.#size) this.#kept.push(flow);
-    else {
-      const place = Math.floor(this.#random() * this.#seen);
-      if (place < this.#size) this.#kept[place] = flow;
-    }
+    if (this.#kept.length < this.#size) return this.#kept.length;
+    const place = Math.floor(this.#random() * this.#seen);
+    return place < this.#size ? place : -1;
+  }
+
+  put(place: number, flow: FlowRecord): void {
+    this.#kept[place] = flow;
   }
 
   /** The sample, with weights that add up to what was added, and how many were left out. */
@@ -53,8 +56,9 @@ export class FlowSampler {
     this.#others = new Reservoir(budget.otherRows, random);
   }
 
-  add(flow: FlowRecord): void {
-    (flow.verdict === 'forwarded' && flow.shadowVerdict === undefined ? this.#allowed : this.#others).add(flow);
+  /** `plain`: forwarded, and no shadow policy says otherwise. */
+  reservoir(plain: boolean): Reservoir {
+    return plain ? this.#allowed : this.#others;
   }
 
   /** Ends the window. `others`: everything that is not plain forwarding. */

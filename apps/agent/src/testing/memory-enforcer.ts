@@ -40,6 +40,7 @@ export function memoryEnforcer(kernel: MemoryKernel): Enforcer {
       return running();
     },
     drain: async () => [],
+    drainBatches: async () => [],
     counters: async () => ({ forwardedPackets: 0n, droppedPackets: 0n, auditedPackets: 0n, perEndpoint: [], losses: { ringFull: 0n, evicted: 0n } }),
     disable: async () => {
       kernel.bypassed = true;

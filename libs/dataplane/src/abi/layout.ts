@@ -69,7 +69,8 @@ export function layout<const F extends Fields>(name: string, fields: F): Layout<
         continue;
       }
       if (value.length > (count ?? 1)) throw new RangeError(`${name}.${field} holds ${count ?? 1} elements, not ${value.length}`);
-      value.forEach((element: number | bigint, index: number) => writeScalar(view, offset + index * BYTES[type], type, element));
+      if (type === 'u8') into.set(value as Uint8Array, at + offset);
+      else value.forEach((element: number | bigint, index: number) => writeScalar(view, offset + index * BYTES[type], type, element));
     }
     return into;
   };

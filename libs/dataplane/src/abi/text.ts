@@ -1,7 +1,26 @@
 /** Text in fixed, zero-padded fields. */
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
+/** Nearly all names are ASCII, and a node has thousands: undefined where a character is none. */
+function asciiBytes(text: string): Uint8Array | undefined {
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code > 0x7f) return undefined;
+    bytes[at] = code;
+  }
+  return bytes;
+}
+
 /** UTF-8 bytes of `text`. @throws RangeError when they do not fit `size`. */
 export function textBytes(text: string, size: number): Uint8Array {
+  const bytes = asciiBytes(text) ?? utf8Bytes(text);
+  if (bytes.length > size) throw new RangeError(`“${text}” takes ${bytes.length} bytes, ${size} fit`);
+  return bytes;
+}
+
+function utf8Bytes(text: string): Uint8Array {
   const escaped = encodeURIComponent(text);
   const bytes: number[] = [];
   for (let at = 0; at < escaped.length; at += 1) {
@@ -12,23 +31,22 @@ export function textBytes(text: string, size: number): Uint8Array {
       bytes.push(escaped.charCodeAt(at));
     }
   }
-  if (bytes.length > size) throw new RangeError(`“${text}” takes ${bytes.length} bytes, ${size} fit`);
   return Uint8Array.from(bytes);
 }
 
 /** Text of a zero-padded field. */
 export function bytesText(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  const used = end < 0 ? bytes : bytes.subarray(0, end);
+  if (used.every((byte) => byte < 0x80)) return String.fromCharCode(...used);
   let escaped = '';
-  for (const byte of bytes) {
-    if (byte === 0) break;
-    escaped += `%${byte.toString(16).padStart(2, '0')}`;
-  }
+  for (const byte of used) escaped += `%${HEX[byte]}`;
   return decodeURIComponent(escaped);
 }
 
 export function hex(bytes: Uint8Array): string {
   let text = '';
-  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
+  for (const byte of bytes) text += HEX[byte];
   return text;
 }
 

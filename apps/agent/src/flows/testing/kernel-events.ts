@@ -1,4 +1,4 @@
-import type { KernelFlowEvent, LocalEndpoint } from '@palisade/dataplane';
+import { FlowEventList, type KernelFlowBatch, type KernelFlowEvent, type LocalEndpoint } from '@palisade/dataplane';
 import type { ClusterFacts, ResolvedNode } from '@palisade/policy';
 import type { FlowKnowledge } from '../flow-names.ts';
 
@@ -39,8 +39,8 @@ export class ScriptedEvents {
   readonly waiting: KernelFlowEvent[] = [];
   losses = { ringFull: 0n, evicted: 0n };
 
-  drain(limit: number): Promise<readonly KernelFlowEvent[]> {
-    return Promise.resolve(this.waiting.splice(0, limit));
+  drainBatches(limit: number): Promise<readonly KernelFlowBatch[]> {
+    return Promise.resolve([new FlowEventList(this.waiting.splice(0, limit))]);
   }
 
   counters(): Promise<{ losses: { ringFull: bigint; evicted: bigint } }> {
