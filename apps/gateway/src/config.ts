@@ -14,6 +14,14 @@ const schema = z.object({
   PALISADE_CHECK_IN_LIMIT: z.coerce.number().int().min(1).max(100_000).default(2_000),
   /** Enrollments, renewals and recoveries that may wait for the worker at once. */
   PALISADE_REQUEST_LIMIT: z.coerce.number().int().min(1).max(10_000).default(256),
+  /** Agents that may be connected at once; each takes about 120 KB. */
+  PALISADE_CONNECTION_LIMIT: z.coerce.number().int().min(1).max(1_000_000).default(20_000),
+  /** TLS handshakes under way at once; connections that wait for theirs are closed after 4 s or beyond 2,048. */
+  PALISADE_HANDSHAKE_LIMIT: z.coerce.number().int().min(1).max(10_000).default(16),
+  /** Flow batches that are taken in at once; agents keep what is refused and send it again. */
+  PALISADE_FLOW_LIMIT: z.coerce.number().int().min(1).max(10_000).default(64),
+  /** Downloads under way at once. */
+  PALISADE_DOWNLOAD_LIMIT: z.coerce.number().int().min(1).max(100_000).default(20_000),
 });
 
 export type GatewayConfig = z.output<typeof schema>;

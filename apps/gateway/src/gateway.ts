@@ -6,6 +6,8 @@ import { createMetrics, Gauge, NestLogger, ProblemFilter, type Logger, type Regi
 import { PROTOBUF_CONTENT_TYPE } from '@palisade/protocol';
 import { openAgentPool, postgresAgentDesk, postgresAgentRequestDesk, WakeListener, type Wake } from '@palisade/store';
 import type { FastifyInstance } from 'fastify';
+import { ConnectionAdmission } from './admission/connection-admission.ts';
+import { StreamAdmission } from './admission/stream-admission.ts';
 import { agentListener, type RequestHandler } from './agent-listener.ts';
 import { registerAgentRoutes } from './agent-routes.ts';
 import { CheckInDesk } from './check-in/check-in-desk.ts';
@@ -20,6 +22,9 @@ import { reloadTls } from './tls/tls-reload.ts';
 /** Check-ins have connections of their own, and so have downloads and requests: none starves the others. */
 const CHECK_IN_CONNECTIONS = 6;
 const OTHER_CONNECTIONS = 6;
+/** Waits in line for a handshake: about what can be done in the patience, and an agent gives up after 10 s. */
+const WAITING_CONNECTIONS = 2_048;
+const CONNECTION_PATIENCE_MS = 4_000;
 /** A lost wake-up is made good after this long. */
 const REVIEW_MS = 10_000;
 
@@ -41,6 +46,7 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
   const board = new RequestBoard(requests, config.PALISADE_REQUEST_LIMIT);
   expose(metrics, checkIns);
 
+  await Promise.all([openAll(checkInPool, CHECK_IN_CONNECTIONS), openAll(otherPool, OTHER_CONNECTIONS)]).catch((error: unknown) => logger.warn({ err: error }, 'the database does not answer yet; agents are told to come back'));
   const app = await listen(config, logger, metrics, (server) => registerAgentRoutes(server, { agents: withDownloadCache(postgresAgentDesk(otherPool)), requests, board, pushed: () => checkIns.pushed(), logger }), checkIns);
   const listener = new WakeListener({
     url: config.DATABASE_URL,
@@ -66,8 +72,30 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
   };
 }
 
+/** A fleet that comes back at once finds the connections open: each costs more to open than a batch of check-ins. */
+async function openAll(pool: ReturnType<typeof openAgentPool>, size: number): Promise<void> {
+  await Promise.all(Array.from({ length: size }, () => pool.query('SELECT pg_sleep(0.05)')));
+}
+
 async function listen(config: GatewayConfig, logger: Logger, metrics: Registry, register: (server: FastifyInstance) => void, checkIns: CheckInDesk): Promise<NestFastifyApplication> {
-  const serverFactory = (handler: RequestHandler) => agentListener(tlsOptions(config.PALISADE_GATEWAY_TLS_DIR), handler, (stream, headers) => takeCheckIn({ checkIns, logger }, stream, headers), (count) => checkIns.sizeOfFleet(count));
+  const admission = new ConnectionAdmission({ handshakes: config.PALISADE_HANDSHAKE_LIMIT, waiting: WAITING_CONNECTIONS, patienceMs: CONNECTION_PATIENCE_MS });
+  const streams = {
+    flows: new StreamAdmission(config.PALISADE_FLOW_LIMIT, logger),
+    // Twice what may wait for the worker: the board refuses in words of its own.
+    requests: new StreamAdmission(2 * config.PALISADE_REQUEST_LIMIT, logger),
+    downloads: new StreamAdmission(config.PALISADE_DOWNLOAD_LIMIT, logger),
+  };
+  exposeAdmission(metrics, admission, streams);
+  const serverFactory = (onRequest: RequestHandler) =>
+    agentListener({
+      tls: tlsOptions(config.PALISADE_GATEWAY_TLS_DIR),
+      connections: config.PALISADE_CONNECTION_LIMIT,
+      admission,
+      streams,
+      onRequest,
+      onCheckIn: (stream, headers) => takeCheckIn({ checkIns, logger }, stream, headers),
+      onConnections: (count) => checkIns.sizeOfFleet(count),
+    });
   const adapter = new FastifyAdapter({ http2: true, serverFactory, bodyLimit: 1024 * 1024 } as unknown as ConstructorParameters<typeof FastifyAdapter>[0]);
   const server = adapter.getInstance<FastifyInstance>();
   server.addContentTypeParser(PROTOBUF_CONTENT_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -91,4 +119,13 @@ function onWake(wake: Wake, checkIns: CheckInDesk, board: RequestBoard): void {
 function expose(metrics: Registry, checkIns: CheckInDesk): void {
   new Gauge({ name: 'palisade_gateway_held_check_ins', help: 'Check-ins that wait for news', registers: [metrics], collect() { this.set(checkIns.figures().held); } });
   new Gauge({ name: 'palisade_gateway_waiting_check_ins', help: 'Check-ins that wait for the database', registers: [metrics], collect() { this.set(checkIns.figures().waiting); } });
+}
+
+function exposeAdmission(metrics: Registry, admission: ConnectionAdmission, streams: Readonly<Record<string, StreamAdmission>>): void {
+  new Gauge({ name: 'palisade_gateway_handshakes', help: 'TLS handshakes under way', registers: [metrics], collect() { this.set(admission.figures().shaking); } });
+  new Gauge({ name: 'palisade_gateway_waiting_connections', help: 'Connections that wait for their handshake', registers: [metrics], collect() { this.set(admission.figures().waiting); } });
+  new Gauge({ name: 'palisade_gateway_refused_connections', help: 'Connections closed before their handshake since start', registers: [metrics], collect() { this.set(admission.figures().refused); } });
+  const each = (pick: (one: StreamAdmission) => number) => Object.entries(streams).map(([kind, one]) => ({ kind, value: pick(one) }));
+  new Gauge({ name: 'palisade_gateway_requests', help: 'Requests under way by kind', labelNames: ['kind'], registers: [metrics], collect() { for (const { kind, value } of each((one) => one.figures().active)) this.set({ kind }, value); } });
+  new Gauge({ name: 'palisade_gateway_refused_requests', help: 'Requests refused by kind since start', labelNames: ['kind'], registers: [metrics], collect() { for (const { kind, value } of each((one) => one.figures().refused)) this.set({ kind }, value); } });
 }

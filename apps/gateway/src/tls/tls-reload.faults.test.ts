@@ -8,6 +8,9 @@ import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import * as x509 from '@peculiar/x509';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createLogger } from '@palisade/nest-kit';
+import { ConnectionAdmission } from '../admission/connection-admission.ts';
+import { StreamAdmission } from '../admission/stream-admission.ts';
 import { agentListener } from '../agent-listener.ts';
 import { tlsOptions } from './tls-material.ts';
 import { reloadTls } from './tls-reload.ts';
@@ -65,7 +68,16 @@ describe('fault 6: the authorities are replaced under traffic', () => {
     const [gatewayCa, oldNodeCa, newNodeCa] = [await issue('gateway CA'), await issue('node CA 1'), await issue('node CA 2')];
     const [oldNode, newNode] = [await issue('node 1', oldNodeCa), await issue('node 2', newNodeCa)];
     install(await issue('gateway 1', gatewayCa), [oldNodeCa]);
-    const server = agentListener(tlsOptions(dir), (request, response) => void response.end(String((request.stream.session?.socket as TLSSocket | undefined)?.authorized)), () => undefined, () => undefined);
+    const streams = new StreamAdmission(100, createLogger('test', 'fatal'));
+    const server = agentListener({
+      tls: tlsOptions(dir),
+      connections: 100,
+      admission: new ConnectionAdmission({ handshakes: 4, waiting: 100, patienceMs: 10_000 }),
+      streams: { flows: streams, requests: streams, downloads: streams },
+      onRequest: (request, response) => void response.end(String((request.stream.session?.socket as TLSSocket | undefined)?.authorized)),
+      onCheckIn: () => undefined,
+      onConnections: () => undefined,
+    });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const stop = reloadTls(server, dir, tlsOptions, () => undefined, 20);
     const open = (node: Issued) => connect(`https://127.0.0.1:${(server.address() as AddressInfo).port}`, { ca: gatewayCa.pem, cert: node.pem, key: pem(node.key) });
