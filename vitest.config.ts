@@ -17,7 +17,7 @@ export default defineConfig({
           name: 'unit',
           setupFiles,
           include: [`${rooms}/*.test.ts`],
-          exclude: ['**/node_modules/**', '**/dist/**', '**/*.{pg,kernel,e2e,redis,faults}.test.ts'],
+          exclude: ['**/node_modules/**', '**/dist/**', '**/*.{pg,kernel,e2e,redis,faults,clickhouse}.test.ts'],
           // Ends what hangs; how fast something is belongs to the benchmarks.
           testTimeout: 30_000,
         },

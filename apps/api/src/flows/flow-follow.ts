@@ -48,6 +48,7 @@ export function ingestPositionText({ commit, batch }: IngestPosition): string {
 }
 
 export function parseIngestPosition(text: string): IngestPosition | undefined {
-  const match = /^(\d{1,20})\.(\d{1,19})$/.exec(text);
+  // What the commit says is the store's own business; cursors are signed.
+  const match = /^([0-9a-f_!-]{1,8000})\.(\d{1,19})$/.exec(text);
   return match === null ? undefined : { commit: match[1] ?? '0', batch: match[2] ?? '0' };
 }
