@@ -1,93 +1,154 @@
-/** Prometheus text (exposition format 0.0.4) with Hubble's metric names, made of edges. */
+/** Hubble's metrics, by name and labels, of what edges and counts tell. Pure. */
+import type { FlowLosses } from './flow-account.ts';
+import type { CountedEnd, FlowCount } from './flow-count.ts';
 import { latencyBoundUs, type FlowEdge } from './flow-edge.ts';
+import { CounterTable, HistogramTable, prometheusText, type MetricFamily } from './metric-family.ts';
 
 const PROTOCOLS: Readonly<Record<number, string>> = { 1: 'ICMPv4', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' };
-const DROP_NAMES: Readonly<Record<string, string>> = { 'policy-denied': 'POLICY_DENIED', 'policy-denied-by-rule': 'POLICY_DENY', 'table-full': 'CT_MAP_INSERTION_FAILED', 'invalid-packet': 'INVALID_PACKET_DROPPED' };
+const WITHOUT_PORTS = [1, 58];
+const DROP_NAMES: Readonly<Record<string, string>> = {
+  'policy-denied': 'POLICY_DENIED', 'policy-denied-by-rule': 'POLICY_DENY', 'table-full': 'CT_MAP_INSERTION_FAILED', 'invalid-packet': 'INVALID_PACKET_DROPPED',
+  'fragment-unknown': 'FIRST_LOGICAL_DATAGRAM_FRAGMENT_NOT_FOUND', 'unsupported-protocol': 'UNKNOWN_L4_PROTOCOL', 'l7-denied': 'POLICY_DENIED',
+  'invalid-connection-state': 'UNKNOWN_CONNECTION_TRACKING_STATE',
+};
 /** Seconds, as Hubble's HTTP histogram has them. */
 const LATENCY_BOUNDS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+/** Names of response codes as Hubble writes them (IANA DNS RCODEs). */
+const RCODES: Readonly<Record<number, string>> = {
+  0: 'No Error', 1: 'Format Error', 2: 'Server Failure', 3: 'Non-Existent Domain', 4: 'Not Implemented', 5: 'Query Refused', 6: 'Name Exists when it should not',
+  7: 'RR Set Exists when it should not', 8: 'RR Set that should exist does not', 9: 'Server Not Authoritative for zone', 10: 'Name not contained in zone',
+};
+/** IANA "ICMP Type Numbers" and "ICMPv6 type". */
+const ICMP_TYPES: Readonly<Record<number, string>> = {
+  0: 'EchoReply', 3: 'DestinationUnreachable', 4: 'SourceQuench', 5: 'Redirect', 8: 'EchoRequest', 9: 'RouterAdvertisement', 10: 'RouterSolicitation', 11: 'TimeExceeded',
+  12: 'ParameterProblem', 13: 'TimestampRequest', 14: 'TimestampReply',
+};
+const ICMPV6_TYPES: Readonly<Record<number, string>> = {
+  1: 'DestinationUnreachable', 2: 'PacketTooBig', 3: 'TimeExceeded', 4: 'ParameterProblem', 128: 'EchoRequest', 129: 'EchoReply', 133: 'RouterSolicitation',
+  134: 'RouterAdvertisement', 135: 'NeighborSolicitation', 136: 'NeighborAdvertisement',
+};
+const [FIN, SYN, RST, ACK] = [1, 2, 4, 16];
 
-type Labels = Readonly<Record<string, string>>;
-
-/** Sums by label set. Over the cap, what is small comes together under `other`: the number of series is bounded. */
-class Family {
-  readonly #values = new Map<string, { labels: Labels; value: number }>();
-
-  add(labels: Labels, value: number): void {
-    if (value === 0) return;
-    const key = JSON.stringify(labels);
-    const known = this.#values.get(key);
-    if (known === undefined) this.#values.set(key, { labels, value });
-    else known.value += value;
-  }
-
-  capped(cap: number): { labels: Labels; value: number }[] {
-    const sorted = [...this.#values.values()].toSorted((a, b) => b.value - a.value);
-    const rest = sorted.slice(cap);
-    const [example] = rest;
-    if (example === undefined) return sorted;
-    const other = Object.fromEntries(Object.keys(example.labels).map((name) => [name, 'other']));
-    return [...sorted.slice(0, cap), { labels: other, value: rest.reduce((sum, { value }) => sum + value, 0) }];
-  }
-}
-
-function labelText(labels: Labels): string {
-  const escaped = (value: string): string => value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
-  return Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`).join(',');
-}
-
-function counter(name: string, help: string, family: Family, cap: number): string {
-  const lines = family.capped(cap).map(({ labels, value }) => `${name}{${labelText(labels)}} ${value}`);
-  return [`# HELP ${name} ${help}`, `# TYPE ${name} counter`, ...lines].join('\n');
+/** What there is to tell of a window. */
+export interface FlowMetricSource {
+  readonly edges: readonly FlowEdge[];
+  /** Flows of edges that are not told apart. */
+  readonly beyondFlows: number;
+  readonly counts: readonly FlowCount[];
+  readonly losses: FlowLosses;
 }
 
 function partyName({ namespace, workload, labels }: FlowEdge['source']): string {
   return workload === undefined ? (labels[0] ?? 'unknown') : `${namespace ?? ''}/${workload}`;
 }
 
-/** The histogram's buckets do not meet ours: a count goes to the first bound that surely holds it. */
-function durations(edges: readonly FlowEdge[], name: string): string {
-  const counts = new Array<number>(LATENCY_BOUNDS_S.length + 1).fill(0);
-  let sumSeconds = 0;
-  for (const { http } of edges) {
-    for (const [bucket, count] of (http?.latency ?? []).entries()) {
-      const seconds = latencyBoundUs(bucket) / 1e6;
-      const index = LATENCY_BOUNDS_S.findIndex((bound) => seconds <= bound);
-      const place = index < 0 ? LATENCY_BOUNDS_S.length : index;
-      counts[place] = (counts[place] ?? 0) + count;
-      sumSeconds += seconds * count;
+function endName({ namespace, workload }: CountedEnd): string {
+  return workload === undefined ? (namespace ?? 'unknown') : `${namespace ?? ''}/${workload}`;
+}
+
+/** All series have all labels of their metric, in alphabetical order. */
+class HubbleTables {
+  readonly flows = new CounterTable();
+  readonly drops = new CounterTable();
+  readonly ports = new CounterTable();
+  readonly verdicts = new CounterTable();
+  readonly httpRequests = new CounterTable();
+  readonly httpDuration = new HistogramTable(LATENCY_BOUNDS_S);
+  readonly dnsQueries = new CounterTable();
+  readonly dnsResponses = new CounterTable();
+  readonly dnsTypes = new CounterTable();
+  readonly tcpFlags = new CounterTable();
+  readonly icmp = new CounterTable();
+  readonly lost = new CounterTable();
+
+  addEdge(edge: FlowEdge): void {
+    const protocol = PROTOCOLS[edge.protocol] ?? 'unknown';
+    const verdict = edge.verdict.toUpperCase();
+    const ends = { destination: partyName(edge.destination), source: partyName(edge.source) };
+    this.flows.add({ protocol, subtype: '', type: edge.verdict === 'dropped' ? 'Drop' : 'Trace', verdict }, edge.flows);
+    if (edge.verdict === 'forwarded' || edge.verdict === 'redirected') this.ports.add({ port: WITHOUT_PORTS.includes(edge.protocol) ? '0' : String(edge.port), protocol }, edge.flows);
+    if (edge.verdict === 'dropped') this.drops.add({ protocol, reason: DROP_NAMES[edge.dropReason ?? ''] ?? 'DROP_REASON_UNKNOWN' }, edge.flows);
+    const [policy] = edge.policies;
+    const match = policy === undefined ? 'unknown' : policy.index === undefined ? 'none' : 'all';
+    this.verdicts.add({ action: edge.verdict, destination: ends.destination, direction: policy?.direction ?? 'unknown', match, source: ends.source }, edge.flows);
+    for (const [bucket, count] of (edge.http?.latency ?? []).entries()) this.httpDuration.add(ends, latencyBoundUs(bucket) / 1e6, count);
+  }
+
+  addCount(count: FlowCount): void {
+    const ends = { destination: endName(count.destination), source: endName(count.source) };
+    const family = count.ipv6 ? 'IPv6' : 'IPv4';
+    const reporter = count.direction === 'ingress' ? 'server' : 'client';
+    if (count.http !== undefined) {
+      const { method, status } = count.http;
+      this.httpRequests.add({ destination: ends.destination, method, protocol: 'HTTP/1.1', reporter, source: ends.source, status: status === undefined ? '' : String(status) }, count.flows);
+      this.flows.add({ protocol: 'HTTP', subtype: 'HTTP', type: 'L7', verdict: count.verdict.toUpperCase() }, count.flows);
+    }
+    if (count.dns !== undefined) this.#addDns(count, count.dns, ends);
+    if (count.tcpFlags !== 0 && count.verdict === 'forwarded') {
+      if ((count.tcpFlags & FIN) !== 0 && count.event === 'closed') this.tcpFlags.add({ family, flag: 'FIN' }, count.flows);
+      if ((count.tcpFlags & SYN) !== 0 && count.event === 'new') this.tcpFlags.add({ family, flag: (count.tcpFlags & ACK) === 0 ? 'SYN' : 'SYN-ACK' }, count.flows);
+      if ((count.tcpFlags & RST) !== 0 && count.event === 'closed') this.tcpFlags.add({ family, flag: 'RST' }, count.flows);
+    }
+    if (count.icmpType !== undefined && count.event !== 'closed') {
+      const names = count.protocol === 58 ? ICMPV6_TYPES : ICMP_TYPES;
+      this.icmp.add({ family, type: names[count.icmpType] ?? String(count.icmpType) }, count.flows);
     }
   }
-  let total = 0;
-  const buckets = counts.map((count, index) => `${name}_bucket{le="${LATENCY_BOUNDS_S[index] ?? '+Inf'}"} ${(total += count)}`);
-  return [`# HELP ${name} Quantifies the duration of HTTP requests in seconds`, `# TYPE ${name} histogram`, ...buckets, `${name}_sum ${sumSeconds}`, `${name}_count ${total}`].join('\n');
+
+  /** A flow of ours has the question and its answer. */
+  #addDns(count: FlowCount, dns: NonNullable<FlowCount['dns']>, ends: { destination: string; source: string }): void {
+    const types = [...(dns.ipv4Answers > 0 ? ['A'] : []), ...(dns.ipv6Answers > 0 ? ['AAAA'] : [])];
+    const qtypes = types.join();
+    const denied = count.verdict === 'dropped';
+    const labels = (rcode: string, ips: number) => ({ destination: ends.destination, ips_returned: String(ips), qtypes, rcode, source: ends.source });
+    this.flows.add({ protocol: 'DNS', subtype: 'DNS', type: 'L7', verdict: count.verdict.toUpperCase() }, count.flows);
+    this.dnsQueries.add(labels(denied ? 'Policy denied' : '', 0), count.flows);
+    if (denied) return;
+    this.dnsResponses.add(labels(RCODES[dns.rcode] ?? String(dns.rcode), dns.ipv4Answers + dns.ipv6Answers), count.flows);
+    for (const type of types) this.dnsTypes.add({ destination: ends.destination, qtypes, source: ends.source, type }, count.flows);
+  }
+
+  families(cap: number): MetricFamily[] {
+    return [
+      this.flows.family('hubble_flows_processed_total', 'Total number of flows processed', cap),
+      this.drops.family('hubble_drop_total', 'Number of drops', cap),
+      this.ports.family('hubble_port_distribution_total', 'Numbers of packets distributed by destination port', cap),
+      this.verdicts.family('hubble_policy_verdicts_total', 'Total number of policy verdict events', cap),
+      this.tcpFlags.family('hubble_tcp_flags_total', 'TCP flag occurrences', cap),
+      this.icmp.family('hubble_icmp_total', 'Number of ICMP messages', cap),
+      this.dnsQueries.family('hubble_dns_queries_total', 'Number of DNS queries observed', cap),
+      this.dnsResponses.family('hubble_dns_responses_total', 'Number of DNS responses observed', cap),
+      this.dnsTypes.family('hubble_dns_response_types_total', 'Number of DNS responses observed by type', cap),
+      this.httpRequests.family('hubble_http_requests_total', 'Count of HTTP requests', cap),
+      this.httpDuration.family('hubble_http_request_duration_seconds', 'Quantiles of HTTP request duration in seconds', cap),
+      this.lost.family('hubble_lost_events_total', 'Number of lost events', cap),
+    ];
+  }
+}
+
+function addLosses({ lost }: HubbleTables, { 'ring-full': ring = 0, ...others }: FlowLosses): void {
+  lost.add({ source: 'PERF_EVENT_RING_BUFFER' }, ring);
+  lost.add({ source: 'OBSERVER_EVENTS_QUEUE' }, Object.values(others).reduce((sum, count) => sum + count, 0));
 }
 
 /**
- * The metrics of what the edges tell. Counters: feed it edges since a fixed instant, and let that instant move only to where
- * the sums are small again (a new day), which Prometheus takes for the restart of a counter.
+ * The metrics of a source. Counters: feed it what happened since a fixed instant, and let that instant move only to where the
+ * sums are small again (a new day), which Prometheus takes for the restart of a counter. The last family says how many series
+ * of each were folded into `other`.
  * @param cap series of one metric
  */
-export function hubbleMetrics(edges: readonly FlowEdge[], cap = 200): string {
-  const [flows, drops, ports, http, edgesByPair] = [new Family(), new Family(), new Family(), new Family(), new Family()];
-  for (const edge of edges) {
-    const protocol = PROTOCOLS[edge.protocol] ?? 'unknown';
-    const type = edge.verdict === 'dropped' ? 'Drop' : edge.http === undefined ? 'Trace' : 'L7';
-    flows.add({ protocol, subtype: '', type, verdict: edge.verdict.toUpperCase() }, edge.flows);
-    ports.add({ port: String(edge.port), protocol }, edge.flows);
-    if (edge.verdict === 'dropped') drops.add({ protocol, reason: DROP_NAMES[edge.dropReason ?? ''] ?? (edge.dropReason ?? 'UNKNOWN').toUpperCase().replaceAll('-', '_') }, edge.flows);
-    if (edge.http !== undefined) {
-      http.add({ destination: partyName(edge.destination), status: '5xx' }, edge.http.errors);
-      http.add({ destination: partyName(edge.destination), status: 'below 500' }, edge.http.requests - edge.http.errors);
-    }
-    edgesByPair.add({ destination: partyName(edge.destination), source: partyName(edge.source), verdict: edge.verdict.toUpperCase() }, edge.flows);
-  }
-  const families = [
-    counter('hubble_flows_processed_total', 'Total number of flows processed', flows, cap),
-    counter('hubble_drop_total', 'Number of drops', drops, cap),
-    counter('hubble_port_distribution_total', 'Numbers of packets distributed by destination port', ports, cap),
-    counter('hubble_policy_verdicts_total', 'Total number of policy verdict events', edgesByPair, cap),
-    counter('hubble_http_requests_total', 'Count of HTTP requests by status', http, cap),
-    durations(edges, 'hubble_http_request_duration_seconds'),
-  ];
-  return `${families.join('\n')}\n`;
+export function hubbleFamilies(source: FlowMetricSource, cap = 500): MetricFamily[] {
+  const tables = new HubbleTables();
+  for (const edge of source.edges) tables.addEdge(edge);
+  for (const count of source.counts) tables.addCount(count);
+  tables.flows.add({ protocol: 'other', subtype: 'other', type: 'other', verdict: 'other' }, source.beyondFlows);
+  addLosses(tables, source.losses);
+  const families = tables.families(cap);
+  const folded = families.map(({ name, folded: value }) => ({ labels: { metric: name }, value }));
+  return [...families, { name: 'palisade_folded_series', help: 'Series that came together under other because a metric had too many', kind: 'gauge', series: folded, folded: 0 }];
+}
+
+/** The same as Prometheus text. */
+export function hubbleMetrics(source: FlowMetricSource, cap?: number): string {
+  return prometheusText(hubbleFamilies(source, cap));
 }

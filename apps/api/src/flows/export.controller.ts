@@ -1,50 +1,72 @@
 import { Readable } from 'node:stream';
-import { Controller, Get, Param, Query, StreamableFile } from '@nestjs/common';
+import { Controller, Get, Param, Query, Req, StreamableFile } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { ExportFlows, ReadClusters, SummarizeFlows } from '@palisade/control';
-import { hubbleMetrics } from '@palisade/flow';
+import { ExportFlows, ReadClusters, type FlowExport } from '@palisade/control';
+import { DomainError } from '@palisade/errors';
 import type { TenantContext } from '@palisade/tenancy';
+import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { Operation } from '../access/operation.ts';
 import { InTenant } from '../access/request-context.ts';
+import { Paging } from '../paging/page.ts';
+import { parsePosition, positionText } from './flow-position.ts';
 import { exportFlowsQuery, selectionOf } from './flow-query.ts';
-import { flowCsv, flowNdjson } from './flow-text.ts';
+import { flowCsv, flowNdjson, flowOcsfLines, type CursorText } from './flow-text.ts';
 
 const HOUR_US = 3_600_000_000;
-const DAY_US = 24 * HOUR_US;
-const TYPES = { ndjson: 'application/x-ndjson', csv: 'text/csv; charset=utf-8' } as const;
+const TYPES = { ndjson: 'application/x-ndjson', csv: 'text/csv; charset=utf-8', ocsf: 'application/x-ndjson' } as const;
+const SUFFIXES = { ndjson: 'ndjson', csv: 'csv', ocsf: 'ocsf.ndjson' } as const;
+
+type ExportQuery = z.output<typeof exportFlowsQuery>;
 
 @ApiTags('flows')
 @Controller('v1/clusters/:clusterId/flows')
 export class ExportController {
   readonly #export: ExportFlows;
-  readonly #summaries: SummarizeFlows;
   readonly #clusters: ReadClusters;
+  readonly #paging: Paging;
 
-  constructor(exportFlows: ExportFlows, summaries: SummarizeFlows, clusters: ReadClusters) {
+  constructor(exportFlows: ExportFlows, clusters: ReadClusters, paging: Paging) {
     this.#export = exportFlows;
-    this.#summaries = summaries;
     this.#clusters = clusters;
+    this.#paging = paging;
   }
 
   @Get('export')
-  @Operation({ id: 'exportFlows', summary: 'Export flows, oldest first, as NDJSON (the last line is the coverage) or CSV; audited', permission: 'flows:export', streams: 'application/x-ndjson' })
-  async export(@InTenant() context: TenantContext, @Param('clusterId') clusterId: string, @Query({ schema: exportFlowsQuery }) query: z.output<typeof exportFlowsQuery>): Promise<StreamableFile> {
+  @Operation({
+    id: 'exportFlows',
+    summary: 'Export flows, oldest first, as NDJSON (the last line is the coverage), OCSF Network Activity or CSV; audited; with resumable=true, {"cursor"} lines say where to go on',
+    permission: 'flows:export', streams: 'application/x-ndjson',
+  })
+  async export(@InTenant() context: TenantContext, @Param('clusterId') clusterId: string, @Query({ schema: exportFlowsQuery }) query: ExportQuery, @Req() request: FastifyRequest): Promise<StreamableFile> {
     const { id } = await this.#clusters.get(context, clusterId);
-    const untilUs = query.until ?? Date.now() * 1000;
-    const asked = { clusterId: id, selection: selectionOf(query), sinceUs: query.since ?? untilUs - HOUR_US, untilUs };
-    const answer = await this.#export.execute(context, asked, query.format);
-    const text = query.format === 'csv' ? flowCsv(answer) : flowNdjson(answer);
-    return new StreamableFile(Readable.from(text, { objectMode: false }), { type: TYPES[query.format], disposition: `attachment; filename="flows.${query.format}"` });
+    const { format, resumable = false } = query;
+    if (format === 'csv' && (resumable || query.cursor !== undefined)) throw new DomainError('request.invalid', 'CSV has no room for cursors: export as ndjson or ocsf to be able to go on.', { pointer: '/resumable' });
+    const list = `export flows of ${id}`;
+    const asked = { ...(request.query as Record<string, unknown>), limit: 1, cursor: query.cursor };
+    const { after } = this.#paging.request(context, list, asked);
+    const until = query.until ?? Date.now() * 1000;
+    const window = after === undefined ? { sinceUs: query.since ?? until - HOUR_US, untilUs: until } : parseResume(after);
+    const answer = await this.#export.execute(context, { clusterId: id, selection: selectionOf(query), ...window }, format);
+    const cursor: CursorText = (position) => {
+      const next = [window.sinceUs, window.untilUs, positionText(position)].join(' ');
+      return this.#paging.answer(context, list, asked, { items: [], next }, String).next ?? '';
+    };
+    const text = this.#text(answer, format, resumable ? cursor : undefined);
+    return new StreamableFile(Readable.from(text, { objectMode: false }), { type: TYPES[format], disposition: `attachment; filename="flows.${SUFFIXES[format]}"` });
   }
 
-  @Get('metrics')
-  @Operation({ id: 'getFlowMetrics', summary: "Read today's flow counters in Prometheus form, with Hubble's names", permission: 'flows:read', streams: 'text/plain' })
-  async metrics(@InTenant() context: TenantContext, @Param('clusterId') clusterId: string): Promise<StreamableFile> {
-    const { id } = await this.#clusters.get(context, clusterId);
-    const nowUs = Date.now() * 1000;
-    // From the beginning of the day (UTC): counters begin anew when their sums are small again.
-    const { edges } = await this.#summaries.edges(context, { clusterId: id, sinceUs: Math.floor(nowUs / DAY_US) * DAY_US, untilUs: nowUs + 1 });
-    return new StreamableFile(Buffer.from(hubbleMetrics(edges)), { type: 'text/plain; version=0.0.4' });
+  #text(answer: FlowExport, format: ExportQuery['format'], cursor: CursorText | undefined): AsyncGenerator<string> {
+    switch (format) {
+      case 'csv': return flowCsv(answer);
+      case 'ocsf': return flowOcsfLines(answer, cursor);
+      case 'ndjson': return flowNdjson(answer, cursor);
+    }
   }
+}
+
+/** The window of the export that broke off (its `since` may have been counted back from then), and where it was. */
+function parseResume(text: string): { sinceUs: number; untilUs: number; after: ReturnType<typeof parsePosition> } {
+  const [sinceUs, untilUs, position = ''] = text.split(' ');
+  return { sinceUs: Number(sinceUs), untilUs: Number(untilUs), after: parsePosition(position) };
 }

@@ -73,12 +73,24 @@ const rule = z.string().regex(/^((ingress|egress)\/)?(\d{1,5}|default-deny)$/, '
 
 const flag = z.enum(['true', 'false']).transform((text) => text === 'true').optional();
 
+const FLAG_BITS: Readonly<Record<string, number>> = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32, ece: 64, cwr: 128, ns: 256 };
+
+/** Flags that were all seen, joined by `+`: `syn+ack,rst` is SYN and ACK, or RST. */
+const flagSets = list(z.string().transform((text, context): number => {
+  const bits = text.toLowerCase().split('+').map((flagName) => FLAG_BITS[flagName] ?? 0);
+  if (!bits.includes(0)) return bits.reduce((mask, bit) => mask | bit, 0);
+  context.addIssue({ code: 'custom', message: `is no set of TCP flags: join ${Object.keys(FLAG_BITS).join(', ')} by +` });
+  return z.NEVER;
+}));
+
 const endFields = {
   namespace: list(name),
   workload: list(name),
   label: labels,
   identity: list(wholeNumber(2 ** 32 - 1)),
   ip: list(parsed((text) => parsePrefix(text))),
+  pod: list(name),
+  clusterName: list(name),
   port: list(wholeNumber(65_535)),
   dnsName: list(name),
 };
@@ -104,30 +116,65 @@ const filterFields = {
   rule: list(rule),
   process: list(name),
   shadowDiffers: flag,
+  shadowVerdict: names(VERDICT),
+  tcpFlags: flagSets,
+  layer7: list(z.enum(['http', 'dns'])),
   httpMethod: list(name),
   httpPath: list(name),
   httpStatus: list(z.string().regex(/^([1-5]\d{2}|[1-5]\d?\+)$/, 'is no status: use 404 or 5+')),
   dnsQuery: list(name),
 };
 
-/** Parameters that choose flows; everywhere `*` stands for any run of characters in names. Different parameters must all hold. */
-export const flowFilterQuery = z.object(filterFields);
-export type FlowFilterQuery = z.output<typeof flowFilterQuery>;
+const MAX_FILTERS = 20;
+const oneFilter = z.object(filterFields).strict();
+
+/** Names and values of a query string; a repeated name is a list. */
+function queryParameters(text: string): Record<string, string | string[]> {
+  const search = new URLSearchParams(text);
+  return Object.fromEntries([...new Set(search.keys())].map((key) => [key, search.getAll(key).length > 1 ? search.getAll(key) : (search.get(key) ?? '')]));
+}
+
+/** Filters as query strings of their own, URL-encoded: `deny=namespace%3Dkube-system%26verdict%3Dforwarded`. Repeated: alternatives. */
+const filters = z
+  .union([z.string().max(4096), z.array(z.string().max(4096))])
+  .transform((given, context): z.output<typeof oneFilter>[] => {
+    const texts = typeof given === 'string' ? [given] : given;
+    if (texts.length > MAX_FILTERS) context.addIssue({ code: 'custom', message: `takes at most ${MAX_FILTERS} filters` });
+    return texts.slice(0, MAX_FILTERS).flatMap((text) => {
+      const parameters = queryParameters(text);
+      const filter = oneFilter.safeParse(parameters);
+      if (filter.success && Object.keys(parameters).length > 0) return [filter.data];
+      const [issue] = filter.error?.issues ?? [];
+      context.addIssue({ code: 'custom', message: `'${text.slice(0, 80)}' is no filter${issue === undefined ? '' : ` (${issue.path.join('.')} ${issue.message})`}: write the same parameters as in the query, URL-encoded` });
+      return [];
+    });
+  })
+  .optional();
+
+const selectionFields = { ...filterFields, allow: filters, deny: filters };
+
+/**
+ * Parameters that choose flows; everywhere `*` stands for any run of characters in names. Different parameters must all hold:
+ * they are one filter. A flow is wanted when that filter or one of `allow` matches, and none of `deny`.
+ */
+export const flowFilterQuery = z.object(selectionFields);
+export type FlowFilterQuery = z.output<typeof oneFilter>;
+export type FlowSelectionQuery = z.output<typeof flowFilterQuery>;
 
 /** When: RFC 3339, or a duration back from now such as `15m`, `6h`, `7d`. */
 export const instantParameter = parsed((text) => instantUs(text, Date.now() * 1000)).optional();
 export const flowWindowQuery = z.object({ since: instantParameter, until: instantParameter });
 
 export const listFlowsQuery = z.object({
-  ...filterFields,
+  ...selectionFields,
   ...flowWindowQuery.shape,
   order: z.enum(['newest', 'oldest']).default('newest'),
   limit: wholeNumber(1000).pipe(z.number().min(1)).default(100),
   cursor: z.string().max(2048).optional(),
 }).strict();
-/** Follow goes on from now, or from a cursor that an earlier stream gave. */
-export const followFlowsQuery = z.object({ ...filterFields, cursor: z.string().max(2048).optional() }).strict();
-export const exportFlowsQuery = z.object({ ...filterFields, ...flowWindowQuery.shape, format: z.enum(['ndjson', 'csv']).default('ndjson') }).strict();
+/** Follow goes on from now, from what was stored since an instant, or from a cursor that an earlier stream gave. */
+export const followFlowsQuery = z.object({ ...selectionFields, since: instantParameter, cursor: z.string().max(2048).optional() }).strict();
+export const exportFlowsQuery = z.object({ ...selectionFields, ...flowWindowQuery.shape, format: z.enum(['ndjson', 'csv', 'ocsf']).default('ndjson'), resumable: flag, cursor: z.string().max(2048).optional() }).strict();
 export type ListFlowsQuery = z.output<typeof listFlowsQuery>;
 
 type EndValues = { [Field in EndField]?: z.output<(typeof endFields)[Field]> };
@@ -139,6 +186,8 @@ function endFilter(values: EndValues): FlowEndFilter | undefined {
     ...(values.label && { labels: values.label }),
     ...(values.identity && { identities: values.identity }),
     ...(values.ip && { prefixes: values.ip }),
+    ...(values.pod && { pods: values.pod }),
+    ...(values.clusterName && { clusters: values.clusterName }),
     ...(values.port && { ports: values.port }),
     ...(values.dnsName && { dnsNames: values.dnsName }),
   };
@@ -154,19 +203,18 @@ function ends(query: FlowFilterQuery): Pick<FlowFilter, 'source' | 'destination'
   const either = endFilter(query);
   const source = endFilter({
     namespace: query.sourceNamespace, workload: query.sourceWorkload, label: query.sourceLabel, identity: query.sourceIdentity,
-    ip: query.sourceIp, port: query.sourcePort, dnsName: query.sourceDnsName,
+    ip: query.sourceIp, pod: query.sourcePod, clusterName: query.sourceClusterName, port: query.sourcePort, dnsName: query.sourceDnsName,
   });
   const destination = endFilter({
     namespace: query.destinationNamespace, workload: query.destinationWorkload, label: query.destinationLabel, identity: query.destinationIdentity,
-    ip: query.destinationIp, port: query.destinationPort, dnsName: query.destinationDnsName,
+    ip: query.destinationIp, pod: query.destinationPod, clusterName: query.destinationClusterName, port: query.destinationPort, dnsName: query.destinationDnsName,
   });
   return { ...(either && { either }), ...(source && { source }), ...(destination && { destination }) };
 }
 
-/** The selection that the parameters ask for. */
-export function selectionOf(query: FlowFilterQuery): FlowSelection {
+function filterOf(query: FlowFilterQuery): FlowFilter {
   const policies = policyFilters(query);
-  const filter: FlowFilter = {
+  return {
     ...ends(query),
     ...(query.verdict && { verdicts: query.verdict }),
     ...(query.direction && { directions: query.direction }),
@@ -178,10 +226,18 @@ export function selectionOf(query: FlowFilterQuery): FlowSelection {
     ...(policies && { policies }),
     ...(query.process && { processes: query.process }),
     ...(query.shadowDiffers !== undefined && { shadowDiffers: query.shadowDiffers }),
+    ...(query.shadowVerdict && { shadowVerdicts: query.shadowVerdict }),
+    ...(query.tcpFlags && { tcpFlags: query.tcpFlags }),
+    ...(query.layer7 && { layer7: query.layer7 }),
     ...(query.httpMethod && { httpMethods: query.httpMethod }),
     ...(query.httpPath && { httpPaths: query.httpPath }),
     ...(query.httpStatus && { httpStatuses: query.httpStatus }),
     ...(query.dnsQuery && { dnsQueries: query.dnsQuery }),
   };
-  return { allow: Object.keys(filter).length === 0 ? [] : [filter], deny: [] };
+}
+
+/** The selection that the parameters ask for. */
+export function selectionOf({ allow = [], deny = [], ...query }: FlowSelectionQuery): FlowSelection {
+  const own = filterOf(query);
+  return { allow: [...(Object.keys(own).length === 0 ? [] : [own]), ...allow.map(filterOf)], deny: deny.map(filterOf) };
 }

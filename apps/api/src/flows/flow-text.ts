@@ -1,10 +1,27 @@
-import type { FlowExport } from '@palisade/control';
+import type { FlowExport, FlowPosition, StoredFlow } from '@palisade/control';
+import { flowOcsf } from '@palisade/flow';
 import { viewOfCoverage, viewOfFlow, type FlowView } from './flow-view.ts';
 
-/** One flow a line; the last line says what the flows may lack. */
-export async function* flowNdjson({ pages, coverage }: FlowExport): AsyncGenerator<string> {
-  for await (const flows of pages) if (flows.length > 0) yield `${flows.map((flow) => JSON.stringify(viewOfFlow(flow))).join('\n')}\n`;
+/** A position as text, where an export can be gone on with. */
+export type CursorText = (position: FlowPosition) => string;
+
+/** One flow a line, then where to go on (if asked for) after each page; the last line says what the flows may lack. */
+async function* lines({ pages, coverage }: FlowExport, write: (flow: StoredFlow) => unknown, cursor: CursorText | undefined): AsyncGenerator<string> {
+  for await (const { flows, next } of pages) {
+    const texts = flows.map((flow) => JSON.stringify(write(flow)));
+    if (cursor !== undefined && next !== undefined) texts.push(JSON.stringify({ cursor: cursor(next) }));
+    if (texts.length > 0) yield `${texts.join('\n')}\n`;
+  }
   yield `${JSON.stringify({ coverage: viewOfCoverage(coverage) })}\n`;
+}
+
+export function flowNdjson(answer: FlowExport, cursor?: CursorText): AsyncGenerator<string> {
+  return lines(answer, viewOfFlow, cursor);
+}
+
+/** Class 4001 of OCSF, one event a line. */
+export function flowOcsfLines(answer: FlowExport, cursor?: CursorText): AsyncGenerator<string> {
+  return lines(answer, flowOcsf, cursor);
 }
 
 type Column = readonly [string, (flow: FlowView) => string | number | boolean | undefined];
@@ -32,5 +49,5 @@ export function csvField(value: string | number | boolean | undefined): string {
 
 export async function* flowCsv({ pages }: FlowExport): AsyncGenerator<string> {
   yield `${COLUMNS.map(([name]) => name).join(',')}\r\n`;
-  for await (const flows of pages) yield flows.map((flow) => viewOfFlow(flow)).map((flow) => `${COLUMNS.map(([, read]) => csvField(read(flow))).join(',')}\r\n`).join('');
+  for await (const { flows } of pages) yield flows.map((flow) => viewOfFlow(flow)).map((flow) => `${COLUMNS.map(([, read]) => csvField(read(flow))).join(',')}\r\n`).join('');
 }

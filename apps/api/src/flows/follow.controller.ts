@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Controller, Get, Headers, Inject, Param, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { ReadClusters, ReadFlows, type IngestPosition } from '@palisade/control';
+import { ReadClusters, ReadFlows, type FlowStatistics, type IngestPosition } from '@palisade/control';
 import { DomainError } from '@palisade/errors';
 import type { Logger } from '@palisade/nest-kit';
 import type { TenantContext } from '@palisade/tenancy';
@@ -11,6 +11,7 @@ import { Operation } from '../access/operation.ts';
 import { InTenant } from '../access/request-context.ts';
 import { LOGGER } from '../application-parts.ts';
 import { Paging } from '../paging/page.ts';
+import { FLOW_STATISTICS } from './flow-statistics.token.ts';
 import { followFlows, ingestPositionText, parseIngestPosition } from './flow-follow.ts';
 import { followFlowsQuery, selectionOf } from './flow-query.ts';
 import { viewOfFlow } from './flow-view.ts';
@@ -23,13 +24,15 @@ const MAX_TENANT_STREAMS = 20;
 @Controller('v1/clusters/:clusterId/flows')
 export class FollowController {
   readonly #flows: ReadFlows;
+  readonly #statistics: FlowStatistics;
   readonly #clusters: ReadClusters;
   readonly #paging: Paging;
   readonly #logger: Logger;
   readonly #open = new Map<string, number>();
 
-  constructor(flows: ReadFlows, clusters: ReadClusters, paging: Paging, @Inject(LOGGER) logger: Logger) {
+  constructor(flows: ReadFlows, @Inject(FLOW_STATISTICS) statistics: FlowStatistics, clusters: ReadClusters, paging: Paging, @Inject(LOGGER) logger: Logger) {
     this.#flows = flows;
+    this.#statistics = statistics;
     this.#clusters = clusters;
     this.#paging = paging;
     this.#logger = logger;
@@ -48,7 +51,7 @@ export class FollowController {
     const cluster = await this.#clusters.get(context, clusterId);
     const list = `follow ${cluster.id}`;
     const asked = { ...(request.query as Record<string, unknown>), limit: 1, cursor: lastEventId ?? query.cursor };
-    const from = this.#resume(context, list, asked) ?? (await this.#flows.now(context));
+    const from = this.#resume(context, list, asked) ?? (await this.#start(context, query.since));
     const close = this.#admit(context.tenantId);
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort());
@@ -68,6 +71,11 @@ export class FollowController {
       close();
       reply.raw.end();
     }
+  }
+
+  /** What was stored since then is told first. */
+  #start(context: TenantContext, sinceUs: number | undefined): Promise<IngestPosition> {
+    return sinceUs === undefined ? this.#flows.now(context) : this.#statistics.positionAt(context, sinceUs);
   }
 
   #resume(context: TenantContext, list: string, asked: Parameters<Paging['request']>[2]): IngestPosition | undefined {

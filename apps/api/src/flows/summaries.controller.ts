@@ -1,12 +1,13 @@
 import { Controller, Get, Param, Query } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { ReadClusters, SummarizeFlows, type FlowWindow } from '@palisade/control';
+import { ReadClusters, SummarizeDns, SummarizeFlows, type FlowWindow } from '@palisade/control';
 import type { TenantContext } from '@palisade/tenancy';
 import type { z } from 'zod';
 import { Operation } from '../access/operation.ts';
 import { InTenant } from '../access/request-context.ts';
+import { viewOfCoverage } from './flow-view.ts';
 import {
-  causeView, changesQuery, changesSchema, changeView, connectionView, dropCausesSchema, serviceMapSchema, summaryView, talkersQuery, talkerView, topTalkersSchema, windowQuery,
+  causeView, changesQuery, changesSchema, changeView, connectionView, dnsNameView, dnsNamesSchema, dropCausesSchema, limitedQuery, serviceMapSchema, summaryView, talkersQuery, talkerView, topTalkersSchema, windowQuery,
 } from './summary.schema.ts';
 
 const HOUR_US = 3_600_000_000;
@@ -26,10 +27,12 @@ function windowOf(clusterId: string, { since, until }: AskedWindow): FlowWindow 
 @Controller('v1/clusters/:clusterId/flows')
 export class SummariesController {
   readonly #summaries: SummarizeFlows;
+  readonly #dns: SummarizeDns;
   readonly #clusters: ReadClusters;
 
-  constructor(summaries: SummarizeFlows, clusters: ReadClusters) {
+  constructor(summaries: SummarizeFlows, dns: SummarizeDns, clusters: ReadClusters) {
     this.#summaries = summaries;
+    this.#dns = dns;
     this.#clusters = clusters;
   }
 
@@ -38,6 +41,21 @@ export class SummariesController {
   async serviceMap(@InTenant() context: TenantContext, @Param('clusterId') clusterId: string, @Query({ schema: windowQuery }) query: z.output<typeof windowQuery>) {
     const { id } = await this.#clusters.get(context, clusterId);
     return summaryView(await this.#summaries.serviceMap(context, windowOf(id, query)), connectionView);
+  }
+
+  @Get('http')
+  @Operation({ id: 'getHttpSignals', summary: 'Read rate, errors and latency (p50, p95, p99) of HTTP by edge, most requests first', permission: 'flows:read', response: serviceMapSchema })
+  async http(@InTenant() context: TenantContext, @Param('clusterId') clusterId: string, @Query({ schema: limitedQuery }) query: z.output<typeof limitedQuery>) {
+    const { id } = await this.#clusters.get(context, clusterId);
+    return summaryView(await this.#summaries.httpSignals(context, windowOf(id, query), query.limit), connectionView);
+  }
+
+  @Get('dns')
+  @Operation({ id: 'getDnsNames', summary: 'Read what names were asked for: how often, by how many, with what outcome, how fast', permission: 'flows:read', response: dnsNamesSchema })
+  async dns(@InTenant() context: TenantContext, @Param('clusterId') clusterId: string, @Query({ schema: limitedQuery }) query: z.output<typeof limitedQuery>) {
+    const { id } = await this.#clusters.get(context, clusterId);
+    const { items, beyond, coverage } = await this.#dns.execute(context, windowOf(id, query), query.limit);
+    return { items: items.map(dnsNameView), beyond: { ...beyond }, coverage: viewOfCoverage(coverage) };
   }
 
   @Get('top-talkers')

@@ -1,6 +1,7 @@
 import type { FlowSummary } from '@palisade/control';
-import { DROP_REASON, VERDICT, type ConnectionChange, type DropCause, type FlowParty, type ServiceConnection, type Talker, type Verdict } from '@palisade/flow';
+import { dnsFailureRate, DROP_REASON, latencyQuantileUs, VERDICT, type ConnectionChange, type DropCause, type FlowDnsName, type FlowParty, type ServiceConnection, type Talker, type Verdict } from '@palisade/flow';
 import { z } from 'zod';
+import { instantText } from './instant.ts';
 import { flowWindowQuery, instantParameter } from './flow-query.ts';
 import { flowCoverageView, flowPolicyView, protocolName, viewOfCoverage } from './flow-view.ts';
 
@@ -11,6 +12,7 @@ export const talkersQuery = flowWindowQuery.extend({
   measure: z.enum(['bytes', 'packets', 'flows']).default('bytes'),
   limit: z.coerce.number().int().min(1).max(500).default(20),
 }).strict();
+export const limitedQuery = flowWindowQuery.extend({ limit: z.coerce.number().int().min(1).max(1000).default(100) }).strict();
 export const changesQuery = flowWindowQuery.extend({ compareSince: instantParameter, compareUntil: instantParameter }).strict();
 
 const party = z.object({
@@ -67,6 +69,25 @@ function summarySchema<Item extends z.ZodType>(id: string, item: Item) {
   }).meta({ id });
 }
 
+const dnsName = z.object({
+  query: z.string(),
+  lookups: z.int(),
+  failureRate: z.number().describe('Share of the answers that were no success; 0 to 1'),
+  byRcode: z.record(z.string(), z.int()).describe('Answers by response code; 0 is success, 3 no such name'),
+  clients: z.int().describe('Different asking ends'),
+  addresses: z.array(z.string()).describe('Up to 20 of the addresses in the answers'),
+  p50Us: z.int().optional(),
+  p95Us: z.int().optional(),
+  p99Us: z.int().optional(),
+  lastSeen: z.iso.datetime({ precision: 6 }),
+}).meta({ id: 'DnsName' });
+
+export const dnsNamesSchema = z.object({
+  items: z.array(dnsName),
+  beyond: z.object({ names: z.int(), lookups: z.int() }).describe('Names that are not told apart here'),
+  coverage: flowCoverageView,
+}).meta({ id: 'DnsNames' });
+
 export const serviceMapSchema = summarySchema('ServiceMap', connection);
 export const topTalkersSchema = summarySchema('TopTalkers', talker);
 export const dropCausesSchema = summarySchema('DropCauses', cause);
@@ -98,4 +119,12 @@ export function changeView({ before, after, ...one }: ConnectionChange): z.outpu
 
 export function summaryView<Item, View>({ items, beyond, coverage }: FlowSummary<Item>, view: (item: Item) => View) {
   return { items: items.map(view), beyond: { ...beyond }, coverage: viewOfCoverage(coverage) };
+}
+
+export function dnsNameView(one: FlowDnsName): z.output<typeof dnsName> {
+  const [p50Us, p95Us, p99Us] = [0.5, 0.95, 0.99].map((share) => latencyQuantileUs(one.latency, share));
+  return {
+    query: one.query, lookups: one.lookups, failureRate: dnsFailureRate(one), byRcode: { ...one.byRcode }, clients: one.clients, addresses: [...one.addresses], lastSeen: instantText(one.lastSeenUs),
+    ...(p50Us === undefined ? {} : { p50Us }), ...(p95Us === undefined ? {} : { p95Us }), ...(p99Us === undefined ? {} : { p99Us }),
+  };
 }

@@ -11,10 +11,16 @@ export interface FlowExport {
   /** What the flows below may lack. */
   readonly coverage: FlowCoverage;
   /** Pages, oldest first; the next one is read when it is asked for, so memory stays constant. */
-  readonly pages: AsyncGenerator<readonly StoredFlow[]>;
+  readonly pages: AsyncGenerator<FlowExportPage>;
 }
 
-export type FlowExportQuery = Pick<FlowQuery, 'clusterId' | 'selection' | 'sinceUs' | 'untilUs'>;
+export interface FlowExportPage {
+  readonly flows: readonly StoredFlow[];
+  /** An export that broke off goes on after this page from here; absent on the last one. */
+  readonly next?: FlowPosition;
+}
+
+export type FlowExportQuery = Pick<FlowQuery, 'clusterId' | 'selection' | 'sinceUs' | 'untilUs' | 'after'>;
 
 /** Hands flows out in bulk. The audit log knows of it before the first flow leaves. */
 export class ExportFlows {
@@ -34,20 +40,19 @@ export class ExportFlows {
       audit.append({
         action: 'flows.exported',
         target: { kind: 'cluster', id: query.clusterId ?? 'all' },
-        summary: `Exported the flows of ${seconds} s as ${format}.`,
+        summary: `Exported the flows of ${seconds} s as ${format}${query.after === undefined ? '' : ', going on with an earlier export'}.`,
         details: { sinceUs: query.sinceUs, untilUs: query.untilUs, format, filters: query.selection.allow.length + query.selection.deny.length },
       }),
     );
-    return { coverage: first.coverage, pages: this.#pages(context, query, first.flows, first.next) };
+    return { coverage: first.coverage, pages: this.#pages(context, query, first) };
   }
 
-  async *#pages(context: TenantContext, query: FlowExportQuery, first: readonly StoredFlow[], position: FlowPosition | undefined): AsyncGenerator<readonly StoredFlow[]> {
-    yield first;
-    let after = position;
-    while (after !== undefined) {
-      const page = await this.#flows.list(context, { ...query, order: 'oldest', limit: PAGE, after });
-      yield page.flows;
-      after = page.next;
+  async *#pages(context: TenantContext, query: FlowExportQuery, first: FlowExportPage): AsyncGenerator<FlowExportPage> {
+    let page = first;
+    yield page;
+    while (page.next !== undefined) {
+      page = await this.#flows.list(context, { ...query, order: 'oldest', limit: PAGE, after: page.next });
+      yield page;
     }
   }
 }

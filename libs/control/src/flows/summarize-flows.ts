@@ -1,6 +1,6 @@
 import { DomainError } from '@palisade/errors';
 import {
-  changesBetween, dropCauses, serviceMap, topTalkers,
+  changesBetween, dropCauses, FLOW_LOSS_REASONS, serviceMap, topTalkers,
   type ConnectionChange, type DropCause, type FlowCoverage, type ServiceConnection, type Talker, type TalkerMeasure,
 } from '@palisade/flow';
 import { scopeHasCluster, type TenantContext } from '@palisade/tenancy';
@@ -41,6 +41,15 @@ export class SummarizeFlows {
     return { ...answer, items: serviceMap(answer.edges, seconds(window)) };
   }
 
+  /** Connections with HTTP, most requests first. What does not fit the limit is in `beyond`, as connections. */
+  async httpSignals(context: TenantContext, window: FlowWindow, limit: number): Promise<FlowSummary<ServiceConnection>> {
+    const answer = await this.#read(context, window);
+    const all = serviceMap(answer.edges, seconds(window)).filter(({ http }) => http !== undefined).toSorted((a, b) => (b.http?.requests ?? 0) - (a.http?.requests ?? 0));
+    const rest = all.slice(limit);
+    const beyond = rest.reduce((sum, { flows, bytes }) => ({ edges: sum.edges + 1, flows: sum.flows + flows, bytes: sum.bytes + bytes }), answer.beyond);
+    return { items: all.slice(0, limit), beyond, coverage: answer.coverage };
+  }
+
   async topTalkers(context: TenantContext, window: FlowWindow, measure: TalkerMeasure, limit: number): Promise<FlowSummary<Talker>> {
     const answer = await this.#read(context, window);
     return { ...answer, items: topTalkers(answer.edges, measure, limit) };
@@ -57,7 +66,7 @@ export class SummarizeFlows {
     return {
       items: changesBetween(was.items, is.items),
       beyond: { edges: was.beyond.edges + is.beyond.edges, flows: was.beyond.flows + is.beyond.flows, bytes: was.beyond.bytes + is.beyond.bytes },
-      coverage: was.coverage.complete ? is.coverage : { ...was.coverage, lost: was.coverage.lost + is.coverage.lost, sampled: was.coverage.sampled + is.coverage.sampled },
+      coverage: coverageOfBoth(was.coverage, is.coverage),
     };
   }
 
@@ -75,4 +84,12 @@ export class SummarizeFlows {
 
 function seconds({ sinceUs, untilUs }: FlowWindow): number {
   return (untilUs - sinceUs) / SECOND_US;
+}
+
+function coverageOfBoth(one: FlowCoverage, other: FlowCoverage): FlowCoverage {
+  const losses = Object.fromEntries(FLOW_LOSS_REASONS.flatMap((reason) => {
+    const count = (one.losses[reason] ?? 0) + (other.losses[reason] ?? 0);
+    return count === 0 ? [] : [[reason, count]];
+  }));
+  return { complete: one.complete && other.complete, lost: one.lost + other.lost, sampled: one.sampled + other.sampled, losses };
 }

@@ -1,0 +1,2 @@
+/** Token of what counts flows inside the store. */
+export const FLOW_STATISTICS = Symbol('FlowStatistics');
