@@ -11,6 +11,7 @@ import { queue } from './steps/0014-queue.ts';
 import { localActs } from './steps/0016-local-acts.ts';
 import { epochRecoveries } from './steps/0017-epoch-recoveries.ts';
 import { signedObservations } from './steps/0018-signed-observations.ts';
+import { rolloutValidation } from './steps/0019-rollout-validation.ts';
 import { flows } from './steps/0020-flows.ts';
 import { flowEdges } from './steps/0021-flow-edges.ts';
 
@@ -18,7 +19,7 @@ import { flowEdges } from './steps/0021-flow-edges.ts';
  * In order. To add a step: write `steps/<number>-<name>.ts` that exports a `Step`, and put it here by its number.
  * Numbers are explicit, so that two steps with one number meet in a merge conflict.
  */
-export const MIGRATIONS: readonly Step[] = [foundation, auditCheckpoints, policyApprovals, idempotencyApplied, enrollment, identities, bundles, rollouts, queue, localActs, epochRecoveries, signedObservations, flows, flowEdges];
+export const MIGRATIONS: readonly Step[] = [foundation, auditCheckpoints, policyApprovals, idempotencyApplied, enrollment, identities, bundles, rollouts, queue, localActs, epochRecoveries, signedObservations, rolloutValidation, flows, flowEdges];
 
 export { migrateDown, migrateUp } from './migrate.ts';
 export type { SqlRunner, Step } from './step.ts';

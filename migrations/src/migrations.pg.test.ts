@@ -45,7 +45,8 @@ describe('the migrations', () => {
     } finally {
       await database.drop();
     }
-  });
+    // Every step is run three times and the schema read after each: the more steps, the longer.
+  }, 120_000);
 
   it('run a step that was added between others after those had run', async () => {
     const database = await createTestDatabase('empty');

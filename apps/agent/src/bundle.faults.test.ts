@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { DomainError } from '@palisade/errors';
-import { localSigner, sealEpochRecovery, sha256Hex, signEnvelope, type Signer } from '@palisade/bundle';
+import { canonicalJson, localSigner, sealEpochRecovery, sha256Hex, signEnvelope, type JsonValue, type Signer } from '@palisade/bundle';
 import { NodeBundleState } from '@palisade/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startAgent, type AgentSetup, type RunningAgent } from './testing/running-agent.ts';
@@ -197,6 +197,23 @@ describe('fault 11: a stolen director key alone', () => {
     await plane.offer('1.2', otherContent);
     plane.enrollments = nodes;
     await expectRefusal(agent, digest, 'not-assigned');
+  });
+});
+
+describe('a bundle with a shadow revision', () => {
+  const denying = { irVersion: 1, kind: 'NetworkPolicy', namespace: 'shop', name: 'deny', revision: 1, mode: 'enforce', blocks: [{ spec: 0, tier: 'normal', priority: 0, direction: 'ingress', subject: { kind: 'endpoints', selector: { requirements: [], localCluster: true } }, isolates: true, rules: [] }] };
+
+  it('is resolved and loaded beside the live one, which alone is what the node reports as its policy', async () => {
+    const { agent } = await healthyAgent();
+    const shadowPolicy = { revision: 9, content: Buffer.from(canonicalJson({ irVersion: 1, policies: [denying] } as unknown as JsonValue)) };
+    const { contentDigest } = await plane.offer('1.2', { shadowPolicy });
+    await until(() => expect(plane.last?.observed).toMatchObject({ state: NodeBundleState.HEALTHY, contentDigest, policyRevision: 2n }));
+    expect(agent.kernel.state?.resolved.policyRevision).toBe(2);
+    expect(agent.kernel.state?.shadow?.policyRevision).toBe(9);
+    // The next bundle has none, and takes it away.
+    await plane.offer('1.3');
+    await until(() => expect(agent.kernel.state?.generation).toBe('1.3'));
+    expect(agent.kernel.state?.shadow).toBeUndefined();
   });
 });
 

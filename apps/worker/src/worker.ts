@@ -1,5 +1,6 @@
 import { AdvanceRollout, AssignWave, AuditLocalActs, EnrollNode, OpenEpoch, ProcessEndpointReports, RecoverNode, RenewCertificate, SealBundle } from '@palisade/control';
 import { loadWorkerKeys } from '@palisade/keys';
+import { PostgresFlowReader } from '@palisade/flow-store';
 import type { Logger } from '@palisade/nest-kit';
 import { parseRoot } from '@palisade/bundle';
 import {
@@ -17,14 +18,15 @@ import { parseTenantId, systemContext } from '@palisade/tenancy';
 import { checkpointSigning } from './audit/sign-checkpoints.ts';
 import { FileProgramCatalogue } from './bundles/file-program-catalogue.ts';
 import { ImageRepository } from './bundles/image-repository.ts';
-import { ResolverValidator } from './bundles/resolver-validator.ts';
+import { CandidateValidator } from './bundles/candidate-validator.ts';
+import { KernelProgramCheck } from './bundles/program-check.ts';
 import { StoredPolicyContent } from './bundles/stored-policy-content.ts';
 import { takeRecoveries } from './bundles/take-recoveries.ts';
 import type { WorkerConfig } from './config.ts';
 import { AgentRequestProcessor } from './enrollment/agent-request-processor.ts';
 import { ConfiguredAttestor } from './enrollment/configured-attestor.ts';
 import { NodeCertificateAuthority } from './enrollment/node-certificate-authority.ts';
-import { flowHousekeeping } from './flows/flow-housekeeping.ts';
+import { flowConnections, flowHousekeeping } from './flows/flow-housekeeping.ts';
 import { Periodic } from './periodic.ts';
 import { openPostgresQueue, openRedisQueue } from './rollouts/job-queue.ts';
 import { RolloutDispatcher } from './rollouts/rollout-dispatcher.ts';
@@ -55,7 +57,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const assignWave = new AssignWave({ director, now });
   const images = new ImageRepository(postgresTrustMetadata(source), keys, Date.now);
   const catalogue = new FileProgramCatalogue(config.PALISADE_PROGRAMS_DIR, images);
-  const sealBundle = new SealBundle({ unitOfWork, programs: catalogue, policies: new StoredPolicyContent(unitOfWork), validator: new ResolverValidator(unitOfWork), director, now });
+  const flowPool = flowConnections(config.DATABASE_URL);
+  const validator = new CandidateValidator({ unitOfWork, programs: new KernelProgramCheck(), flows: new PostgresFlowReader(flowPool), now });
+  const sealBundle = new SealBundle({ unitOfWork, programs: catalogue, policies: new StoredPolicyContent(unitOfWork), validator, director, now });
   const advance = new AdvanceRollout({ unitOfWork, sealBundle, assignWave, denyDelta: flowDenyDelta(source) });
   const reports = new ProcessEndpointReports({ unitOfWork, director });
   const acts = new AuditLocalActs({ unitOfWork });
@@ -147,6 +151,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       await Promise.all(background.map((periodic) => periodic.stop()));
       await dispatcher.close();
       await flows.close();
+      await flowPool.end();
       await source.destroy();
     },
   };

@@ -52,12 +52,11 @@ export type { Node, NodeObservation, NodeRepositories, NodeRepository } from './
 export type * from './identities/identity.ts';
 export { ProcessEndpointReports } from './identities/process-endpoint-reports.ts';
 export type { BundleRecord, BundleRepository, SealedGeneration } from './bundles/bundle.ts';
+export type * from './bundles/validation.ts';
 export { OpenEpoch, type EpochRepositories, type EpochRepository } from './bundles/open-epoch.ts';
 export { ReadBundles, type BundleRepositories } from './bundles/read-bundles.ts';
 export {
   SealBundle,
-  type BundleValidator,
-  type CandidateInput,
   type PolicyContentSource,
   type ProgramCatalogue,
   type ProgramSet,

@@ -16,6 +16,7 @@ export * from './policy-set.ts';
 export { recommend, type CiliumNetworkPolicyManifest, type Recommendation, type RecommendOptions } from './recommend/recommend.ts';
 export type { CiliumRule } from './recommend/rule-collector.ts';
 export * from './resolution.ts';
+export { checkResolution, type ResolutionCheckOptions, type ResolutionDifference } from './resolve/check-resolution.ts';
 export { resolveNode } from './resolve/resolve-node.ts';
 export { PolicyResolver, type ResolveOptions } from './resolve/resolver.ts';
 export { wantedDefaultDenyId, wantedRuleId } from './rule-id.ts';

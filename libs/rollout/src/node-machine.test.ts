@@ -20,21 +20,21 @@ const REPORTS = {
   lying: report({ state: 'healthy', generation: SUBJECT, contentDigest: 'old' }),
 };
 
-type Column = keyof typeof REPORTS | 'offer' | 'tick-early' | 'tick-late' | 'skip' | 'withdraw' | 'supersede';
+type Column = keyof typeof REPORTS | 'offer' | 'tick-early' | 'tick-late' | 'skip' | 'quarantine' | 'withdraw' | 'supersede';
 
 const stay = 'stay';
 /** Every state against every event; `stay` = recorded, never applied. */
 const TABLE: Record<NodeRolloutState, Record<Column, NodeRolloutState | 'stay'>> = {
-  pending: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: 'offered', 'tick-early': stay, 'tick-late': stay, skip: 'skipped_offline', withdraw: stay, supersede: 'superseded' },
-  offered: { old: stay, verified: 'verified', loaded: 'loaded', healthy: 'healthy', failed: 'failed', reverted: 'reverted', lying: 'failed', offer: stay, 'tick-early': stay, 'tick-late': 'timed_out', skip: stay, withdraw: 'pending', supersede: 'superseded' },
-  verified: { old: stay, verified: stay, loaded: 'loaded', healthy: 'healthy', failed: 'failed', reverted: 'reverted', lying: 'failed', offer: stay, 'tick-early': stay, 'tick-late': 'timed_out', skip: stay, withdraw: stay, supersede: 'superseded' },
-  loaded: { old: stay, verified: stay, loaded: stay, healthy: 'healthy', failed: 'failed', reverted: 'reverted', lying: 'failed', offer: stay, 'tick-early': stay, 'tick-late': 'timed_out', skip: stay, withdraw: stay, supersede: 'superseded' },
-  healthy: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: 'failed', reverted: 'reverted', lying: 'failed', offer: stay, 'tick-early': stay, 'tick-late': stay, skip: stay, withdraw: stay, supersede: stay },
-  failed: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: stay, 'tick-early': stay, 'tick-late': stay, skip: stay, withdraw: stay, supersede: stay },
-  timed_out: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: 'offered', 'tick-early': stay, 'tick-late': stay, skip: stay, withdraw: stay, supersede: stay },
-  reverted: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: stay, 'tick-early': stay, 'tick-late': stay, skip: stay, withdraw: stay, supersede: stay },
-  skipped_offline: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: stay, 'tick-early': stay, 'tick-late': stay, skip: stay, withdraw: stay, supersede: stay },
-  superseded: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: stay, 'tick-early': stay, 'tick-late': stay, skip: stay, withdraw: stay, supersede: stay },
+  pending: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: 'offered', 'tick-early': stay, 'tick-late': stay, skip: 'skipped_offline', quarantine: 'skipped_offline', withdraw: stay, supersede: 'superseded' },
+  offered: { old: stay, verified: 'verified', loaded: 'loaded', healthy: 'healthy', failed: 'failed', reverted: 'reverted', lying: 'failed', offer: stay, 'tick-early': stay, 'tick-late': 'timed_out', skip: stay, quarantine: 'skipped_offline', withdraw: 'pending', supersede: 'superseded' },
+  verified: { old: stay, verified: stay, loaded: 'loaded', healthy: 'healthy', failed: 'failed', reverted: 'reverted', lying: 'failed', offer: stay, 'tick-early': stay, 'tick-late': 'timed_out', skip: stay, quarantine: 'skipped_offline', withdraw: stay, supersede: 'superseded' },
+  loaded: { old: stay, verified: stay, loaded: stay, healthy: 'healthy', failed: 'failed', reverted: 'reverted', lying: 'failed', offer: stay, 'tick-early': stay, 'tick-late': 'timed_out', skip: stay, quarantine: 'skipped_offline', withdraw: stay, supersede: 'superseded' },
+  healthy: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: 'failed', reverted: 'reverted', lying: 'failed', offer: stay, 'tick-early': stay, 'tick-late': stay, skip: stay, quarantine: stay, withdraw: stay, supersede: stay },
+  failed: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: stay, 'tick-early': stay, 'tick-late': stay, skip: stay, quarantine: stay, withdraw: stay, supersede: stay },
+  timed_out: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: 'offered', 'tick-early': stay, 'tick-late': stay, skip: stay, quarantine: 'skipped_offline', withdraw: stay, supersede: stay },
+  reverted: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: stay, 'tick-early': stay, 'tick-late': stay, skip: stay, quarantine: stay, withdraw: stay, supersede: stay },
+  skipped_offline: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: stay, 'tick-early': stay, 'tick-late': stay, skip: stay, quarantine: stay, withdraw: stay, supersede: stay },
+  superseded: { old: stay, verified: stay, loaded: stay, healthy: stay, failed: stay, reverted: stay, lying: stay, offer: stay, 'tick-early': stay, 'tick-late': stay, skip: stay, quarantine: stay, withdraw: stay, supersede: stay },
 };
 
 function run(state: NodeRolloutState, column: Column) {
@@ -45,6 +45,7 @@ function run(state: NodeRolloutState, column: Column) {
     'tick-early': { kind: 'tick' },
     'tick-late': { kind: 'tick' },
     skip: { kind: 'skip-offline' },
+    quarantine: { kind: 'quarantine', state: 'locked' },
     withdraw: { kind: 'withdraw' },
     supersede: { kind: 'supersede' },
   };
@@ -70,6 +71,10 @@ describe('transitionNode', () => {
 
   it('keeps the reason in the words of the node', () => {
     expect(run('offered', 'failed').result.progress.reason).toBe('verifier says no');
+  });
+
+  it('says why a quarantined node is left out, and lets its lease go', () => {
+    expect(run('offered', 'quarantine').result.progress).toEqual({ state: 'skipped_offline', leaseUntilMs: null, reason: expect.stringContaining('locked') });
   });
 
   it('names both digests when a node claims health with content that was not offered', () => {

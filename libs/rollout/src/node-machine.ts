@@ -59,6 +59,8 @@ export type NodeEvent =
   | { readonly kind: 'report'; readonly report: NodeReport; readonly target: NodeTarget; readonly leaseMs: number }
   | { readonly kind: 'tick' }
   | { readonly kind: 'skip-offline' }
+  /** The node was locked or revoked: it is told nothing any more. */
+  | { readonly kind: 'quarantine'; readonly state: 'locked' | 'revoked' }
   | { readonly kind: 'withdraw' }
   | { readonly kind: 'supersede' };
 
@@ -84,6 +86,10 @@ export function transitionNode(node: NodeProgress, event: NodeEvent, nowMs: numb
       return expireLease(node, nowMs);
     case 'skip-offline':
       return node.state === 'pending' ? move('skipped_offline', null, 'The node was offline when its wave opened.') : keep(node, `it is ${node.state}`);
+    case 'quarantine':
+      return node.state === 'pending' || node.state === 'timed_out' || inFlight(node.state)
+        ? move('skipped_offline', null, `The node is ${event.state}: it holds no place in the rollout and is told nothing.`)
+        : keep(node, `it is ${node.state}`);
     case 'withdraw':
       return node.state === 'offered' ? move('pending', null) : keep(node, `it is ${node.state}`);
     case 'supersede':

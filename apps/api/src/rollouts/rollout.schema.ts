@@ -3,6 +3,7 @@ import { DEFAULT_GATE, NODE_ROLLOUT_STATES, ROLLOUT_STATES, WAVE_STATES } from '
 import { z } from 'zod';
 import { labelsSchema } from '../enrollment-tokens/enrollment-token.schema.ts';
 import { pageQuery, pageSchema } from '../paging/page.ts';
+import { validationSchema } from './validation.schema.ts';
 
 const fraction = z.number().min(0).max(1);
 
@@ -39,11 +40,13 @@ const windowSchema = z.strictObject({ days: z.array(z.int().min(0).max(6)).min(1
 export const newRolloutSchema = z
   .strictObject({
     policyRevision: z.int().min(0).optional(),
+    shadowPolicyRevision: z.int().min(0).optional(),
     channel: z.string().regex(/^[a-z0-9-]{1,32}$/).optional(),
     strategy: strategySchema.optional(),
     gate: gateInputSchema.optional(),
     windows: z.array(windowSchema).max(32).optional(),
     leaseMs: z.int().min(1_000).max(24 * 3600 * 1000).optional(),
+    maxInFlight: z.int().min(1).max(1_000_000).optional(),
     supersede: z.boolean().optional(),
   })
   .meta({ id: 'NewRollout' });
@@ -56,6 +59,7 @@ const rolloutFields = {
   state: z.enum(ROLLOUT_STATES),
   reason: z.string().nullable(),
   policyRevision: z.int(),
+  shadowPolicyRevision: z.int().nullable(),
   revertOf: z.string().nullable(),
   generation: z.string().nullable(),
   contentDigests: z.record(z.string(), z.string()),
@@ -63,6 +67,7 @@ const rolloutFields = {
   gate: gateSchema,
   windows: z.array(windowSchema),
   leaseMs: z.int(),
+  maxInFlight: z.int().nullable(),
   createdBy: z.string(),
   createdAt: z.string(),
   startedAt: z.string().nullable(),
@@ -74,7 +79,7 @@ const waveSchema = z
   .meta({ id: 'RolloutWave' });
 
 export const rolloutSchema = z.object(rolloutFields).meta({ id: 'Rollout' });
-export const rolloutDetailSchema = z.object({ ...rolloutFields, waves: z.array(waveSchema), etaMs: z.int().nullable() }).meta({ id: 'RolloutDetail' });
+export const rolloutDetailSchema = z.object({ ...rolloutFields, waves: z.array(waveSchema), etaMs: z.int().nullable(), validation: validationSchema.nullable() }).meta({ id: 'RolloutDetail' });
 export const rolloutPageSchema = pageSchema('RolloutPage', rolloutSchema);
 export const rolloutNodesQuery = pageQuery.extend({ state: z.enum(NODE_ROLLOUT_STATES).optional() });
 export const rolloutNodePageSchema = pageSchema(
@@ -87,9 +92,9 @@ export const rolloutEventPageSchema = pageSchema(
 );
 
 export function rolloutView(rollout: Rollout): z.output<typeof rolloutSchema> {
-  const { id, channel, state, reason, policyRevision, revertOf, target, strategy, gate, windows, leaseMs, createdBy } = rollout;
+  const { id, channel, state, reason, policyRevision, shadowPolicyRevision, revertOf, target, strategy, gate, windows, leaseMs, maxInFlight, createdBy } = rollout;
   return {
-    id, channel, state, reason, policyRevision, revertOf, leaseMs, createdBy,
+    id, channel, state, reason, policyRevision, shadowPolicyRevision, revertOf, leaseMs, maxInFlight, createdBy,
     generation: target === null ? null : `${target.generation.epoch}.${target.generation.n}`,
     contentDigests: Object.fromEntries(Object.entries(target?.byArch ?? {}).map(([arch, content]) => [arch, content.contentDigest])),
     strategy: strategy as z.output<typeof strategySchema>,
@@ -101,8 +106,9 @@ export function rolloutView(rollout: Rollout): z.output<typeof rolloutSchema> {
   };
 }
 
-export function rolloutDetailView({ rollout, waves, etaMs }: RolloutDetail): z.output<typeof rolloutDetailSchema> {
-  return { ...rolloutView(rollout), waves: waves.map(waveView), etaMs };
+export function rolloutDetailView({ rollout, waves, etaMs, validation }: RolloutDetail): z.output<typeof rolloutDetailSchema> {
+  // Plain JSON, as it was stored.
+  return { ...rolloutView(rollout), waves: waves.map(waveView), etaMs, validation: structuredClone(validation) as z.output<typeof validationSchema> | null };
 }
 
 function waveView({ index, name, size, state, reason, counts, openedAtMs, bakingSinceMs }: RolloutWave): z.output<typeof waveSchema> {

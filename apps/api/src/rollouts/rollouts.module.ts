@@ -2,10 +2,11 @@ import { Module } from '@nestjs/common';
 import { CreateRollout, ReadRollouts, SteerRollout } from '@palisade/control';
 import { createUnitOfWork, rolloutRepositories } from '@palisade/store';
 import { provideUseCase } from '../database/provide-use-case.ts';
+import { FollowRolloutController } from './follow.controller.ts';
 import { RolloutsController } from './rollouts.controller.ts';
 
 @Module({
-  controllers: [RolloutsController],
+  controllers: [RolloutsController, FollowRolloutController],
   providers: [
     provideUseCase(CreateRollout, (source) => new CreateRollout({ unitOfWork: createUnitOfWork(source, rolloutRepositories) })),
     provideUseCase(SteerRollout, (source) => new SteerRollout({ unitOfWork: createUnitOfWork(source, rolloutRepositories) })),

@@ -12,6 +12,13 @@ export interface FlowHousekeeping {
   close(): Promise<void>;
 }
 
+/** Connections on which the worker reads flows: replaying a candidate must not wait for housekeeping. */
+export function flowConnections(databaseUrl: string): pg.Pool {
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2, connectionTimeoutMillis: 5_000, application_name: 'palisade-worker-replay' });
+  pool.on('error', () => undefined);
+  return pool;
+}
+
 /** Keeps the flow store in order, on a connection of its own: merging a tenant's minute may take a while. */
 export function flowHousekeeping(databaseUrl: string, tenants: () => Promise<readonly string[]>): FlowHousekeeping {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 1, connectionTimeoutMillis: 5_000, application_name: 'palisade-worker-flows' });

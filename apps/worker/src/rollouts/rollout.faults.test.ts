@@ -104,6 +104,54 @@ describe('a rollout', () => {
   });
 });
 
+describe('nodes in flight', () => {
+  const offered = async (id: string) => Object.entries(await states(id)).filter(([, state]) => state === 'offered').map(([node]) => node);
+  const all = { strategy: { kind: 'sizes', sizes: [{ fraction: 1 }] } as const };
+
+  it('are never more than the rollout allows, and the next ones follow as they settle', async () => {
+    const { id } = await create({ ...all, maxInFlight: 2 });
+    let most = 0;
+    for (let turn = 0; turn < 20 && (await read(id)).state !== 'succeeded'; turn += 1) {
+      await advance(id);
+      most = Math.max(most, (await offered(id)).length);
+      await obey(id);
+    }
+    expect((await read(id)).state).toBe('succeeded');
+    expect(most).toBe(2);
+  });
+
+  it('give their place back when they are quarantined, and are not waited for', async () => {
+    const { id } = await create({ ...all, maxInFlight: 1, gate: { ...QUICK, maxSkippedOffline: 0.5 } });
+    await advance(id);
+    const [locked] = (await offered(id)) as [string];
+    await fleet.admin("UPDATE palisade.nodes SET state = 'locked' WHERE id = $1", [locked]);
+    await advance(id);
+    expect(await offered(id)).toHaveLength(1);
+    expect(await offered(id)).not.toContain(locked);
+    await finish(id);
+    expect((await read(id)).state).toBe('succeeded');
+    expect((await states(id))[locked]).toBe('skipped_offline');
+    await fleet.admin("UPDATE palisade.nodes SET state = 'active' WHERE id = $1", [locked]);
+  });
+
+  it('that ran the generation while nobody heard them are heard when they are asked again', async () => {
+    const { id } = await create({ leaseMs: 1_000 });
+    await advance(id);
+    await fleet.admin("UPDATE palisade.rollout_nodes SET lease_until = now() - interval '1 second' WHERE rollout_id = $1 AND state = 'offered'", [id]);
+    await advance(id);
+    expect((await read(id)).state).toBe('paused');
+    // Late, so that it is recorded and not applied; afterwards the node has nothing new to say.
+    await obey(id);
+    await fleet.steer.execute(fleet.context, fleet.clusterId, id, 'resume');
+    await advance(id);
+    expect(Object.values(await states(id))).toContain('offered');
+    await advance(id);
+    expect(Object.values(await states(id))).toContain('healthy');
+    await finish(id);
+    expect((await read(id)).state).toBe('succeeded');
+  });
+});
+
 describe('fault 14: the worker dies at any transition', () => {
   it('is resumed by the next one, and no node is offered twice', async () => {
     const { id } = await create();

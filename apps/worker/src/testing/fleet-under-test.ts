@@ -2,12 +2,14 @@ import { generateKeyPairSync, randomUUID, type KeyObject } from 'node:crypto';
 import { localSigner, sealNodeObservation } from '@palisade/bundle';
 import {
   AdvanceRollout,
+  ApplyPolicies,
   AssignWave,
   AuditLocalActs,
   CreateRollout,
   EnrollNode,
   ManageEnrollmentTokens,
   parseEnrollmentToken,
+  parsePolicyText,
   ProcessEndpointReports,
   RecoverNode,
   RenewCertificate,
@@ -20,13 +22,15 @@ import {
   type ObservedState,
   type ProgramSet,
 } from '@palisade/control';
-import { createUnitOfWork, enrollmentRepositories, flowDenyDelta, openAgentPool, openDatabase, postgresAgentDesk, postgresOwnerLookup, rolloutRepositories } from '@palisade/store';
+import { PostgresFlowReader } from '@palisade/flow-store';
+import { createUnitOfWork, enrollmentRepositories, flowDenyDelta, openAgentPool, openDatabase, policyRepositories, postgresAgentDesk, postgresOwnerLookup, rolloutRepositories } from '@palisade/store';
 import { parseTenantId, systemContext, type TenantContext } from '@palisade/tenancy';
 import * as x509 from '@peculiar/x509';
 import { certificateRequest } from '../../../../fleet/src/certificate-request.ts';
 import { withClient } from '../../../../tools/postgres/database.ts';
 import { createTestDatabase } from '../../../../tools/postgres/test-database.ts';
-import { ResolverValidator } from '../bundles/resolver-validator.ts';
+import { CandidateValidator } from '../bundles/candidate-validator.ts';
+import { flowConnections } from '../flows/flow-housekeeping.ts';
 import { StoredPolicyContent } from '../bundles/stored-policy-content.ts';
 import { NodeCertificateAuthority } from '../enrollment/node-certificate-authority.ts';
 import { workerRepositories } from '../worker-repositories.ts';
@@ -64,9 +68,13 @@ export async function startFleet() {
   const unitOfWork = createUnitOfWork(worker, workerRepositories);
   const owners = postgresOwnerLookup(worker);
   const assignWave = new AssignWave({ director, now });
-  const sealBundle = new SealBundle({ unitOfWork, programs: { current: async () => PROGRAMS }, policies: new StoredPolicyContent(unitOfWork), validator: new ResolverValidator(unitOfWork), director, now });
+  const flowPool = flowConnections(database.workerUrl);
+  // The programs of these tests are no objects; what is checked about objects has tests of its own.
+  const validator = new CandidateValidator({ unitOfWork, programs: { check: async () => ({ problems: [], note: 'not checked in this test', objects: [] }) }, flows: new PostgresFlowReader(flowPool), now });
+  const sealBundle = new SealBundle({ unitOfWork, programs: { current: async () => PROGRAMS }, policies: new StoredPolicyContent(unitOfWork), validator, director, now });
   const enrollNode = new EnrollNode({ unitOfWork, owners, authority, attestor, now });
   const tokens = new ManageEnrollmentTokens({ unitOfWork: createUnitOfWork(api, enrollmentRepositories) });
+  const policies = new ApplyPolicies({ unitOfWork: createUnitOfWork(api, policyRepositories), parse: parsePolicyText });
   const rolloutsOfApi = createUnitOfWork(api, rolloutRepositories);
 
   const [tenant] = await admin<{ tenant_id: string }>("INSERT INTO palisade.tenants (name) VALUES ('acme') RETURNING tenant_id");
@@ -122,6 +130,8 @@ export async function startFleet() {
     createRollout: new CreateRollout({ unitOfWork: rolloutsOfApi }),
     steer: new SteerRollout({ unitOfWork: rolloutsOfApi }),
     unitOfWork,
+    /** Applies policies; answers the new revision. */
+    apply: async (text: string): Promise<number> => (await policies.execute(context, { clusterId, text })).revision.revision,
     /** Nodes that are enrolled and have checked in once. */
     async nodes(count: number): Promise<TestNode[]> {
       const token = await newToken({ maxUses: count });
@@ -139,6 +149,7 @@ export async function startFleet() {
     auditOf: (action: string) => admin<{ summary: string; outcome: string; details: Record<string, string> | null }>('SELECT summary, outcome, details FROM palisade.audit_event WHERE tenant_id = $1 AND action = $2 ORDER BY seq', [context.tenantId, action]),
     async close() {
       await pool.end();
+      await flowPool.end();
       await worker.destroy();
       await api.destroy();
       await database.drop();

@@ -10,6 +10,7 @@ export interface BundleRecord {
   readonly policyRevision: number;
   readonly shadowPolicyRevision: number | null;
   readonly policySha256: string;
+  readonly shadowPolicySha256: string | null;
   /** What the manifest says of the content. */
   readonly content: unknown;
   readonly createdAt: Date;

@@ -1,10 +1,12 @@
 import { sealBundle, type Arch, type KernelRequirements, type ManifestMap, type SealedBundle, type Signer } from '@palisade/bundle';
+import { decodePolicySet } from '@palisade/policy';
 import type { Generation } from '@palisade/rollout';
 import { isDomainError } from '@palisade/errors';
 import type { TenantContext } from '@palisade/tenancy';
 import type { Rollout } from '../rollouts/rollout.ts';
 import type { UnitOfWork } from '../unit-of-work.ts';
 import type { BundleRepository } from './bundle.ts';
+import type { BundleValidator, CandidateInput, PolicyCandidate, ValidationReport } from './validation.ts';
 
 const MANIFEST_LIFETIME_MS = 30 * 24 * 3600 * 1000;
 
@@ -31,22 +33,6 @@ export interface ProgramCatalogue {
   current(): Promise<ProgramSet>;
 }
 
-/** What a candidate is judged by before any node sees it. */
-export interface CandidateInput {
-  readonly policyRevision: number;
-  /** Canonical bytes of the policy set. */
-  readonly policy: Uint8Array;
-  readonly programs: ProgramSet;
-  /** Architectures that the cluster's nodes have. */
-  readonly arches: readonly string[];
-}
-
-/** Refuses a candidate before any node sees it (trust-and-fleet §3, VALIDATING). */
-export interface BundleValidator {
-  /** @returns sentences that say why not; none: it may go out */
-  validate(context: TenantContext, clusterId: string, candidate: CandidateInput): Promise<readonly string[]>;
-}
-
 /** Canonical bytes of a cluster's policy set as nodes read it. */
 export interface PolicyContentSource {
   /** @throws DomainError `resource.not-found` when the cluster has no such revision */
@@ -68,8 +54,9 @@ export interface BundleContent {
 }
 
 export type Candidate =
-  | { readonly ok: true; readonly input: CandidateInput; readonly tenantId: string; readonly minimumIdentityRevision: number }
-  | { readonly ok: false; readonly reason: string };
+  | { readonly ok: true; readonly input: CandidateInput; readonly tenantId: string; readonly minimumIdentityRevision: number; readonly report: ValidationReport }
+  /** `report` is absent where it did not come to validating. */
+  | { readonly ok: false; readonly reason: string; readonly report?: ValidationReport };
 
 /** Compiles, validates and signs what a rollout delivers: programs + policy under a new generation. */
 export class SealBundle {
@@ -84,24 +71,37 @@ export class SealBundle {
     try {
       const old = rollout.bundleId === null ? undefined : await this.#ports.unitOfWork.run(context, ({ bundles }) => readOld(bundles, rollout.bundleId!));
       const programs = old?.programs ?? (await this.#ports.programs.current());
-      const policy = old?.policy ?? (await this.#ports.policies.read(context, rollout.clusterId, rollout.policyRevision));
+      const policy = old?.policy ?? { revision: rollout.policyRevision, content: await this.#ports.policies.read(context, rollout.clusterId, rollout.policyRevision) };
+      const shadow = old === undefined ? await this.#shadow(context, rollout, policy) : old.shadow;
       const { arches, revision } = await this.#ports.unitOfWork.run(context, async ({ delivery }) => ({
         arches: await delivery.arches(rollout.clusterId),
         revision: await delivery.identityRevision(rollout.clusterId),
       }));
-      const input: CandidateInput = { policyRevision: rollout.policyRevision, policy, programs, arches };
-      const problems = [...missingArches(input), ...(await this.#ports.validator.validate(context, rollout.clusterId, input))];
-      if (problems.length > 0) return { ok: false, reason: problems.slice(0, 20).join(' ') };
-      return { ok: true, input, tenantId: context.tenantId, minimumIdentityRevision: revision };
+      const input: CandidateInput = { policy, ...(shadow && { shadow }), programs, arches };
+      const validation = await this.#ports.validator.validate(context, rollout.clusterId, input);
+      const problems = [...missingArches(input), ...validation.problems];
+      if (problems.length > 0) return { ok: false, reason: problems.slice(0, 20).join(' '), report: validation.report };
+      return { ok: true, input, tenantId: context.tenantId, minimumIdentityRevision: revision, report: validation.report };
     } catch (error) {
       if (isDomainError(error) && error.kind !== 'unavailable') return { ok: false, reason: error.message };
       throw error;
     }
   }
 
+  /**
+   * What is evaluated beside the live set: the revision that was asked for, or else, where policies of the live set are in mode
+   * `shadow`, that set itself, in which shadow counts as enforced.
+   */
+  async #shadow(context: TenantContext, rollout: Rollout, live: PolicyCandidate): Promise<PolicyCandidate | undefined> {
+    const revision = rollout.shadowPolicyRevision;
+    if (revision !== null) return { revision, content: await this.#ports.policies.read(context, rollout.clusterId, revision) };
+    const { policies } = decodePolicySet(JSON.parse(Buffer.from(live.content).toString('utf8')));
+    return policies.some(({ mode }) => mode === 'shadow') ? live : undefined;
+  }
+
   /** Takes the next generation, signs one manifest an architecture, and stores bundle, blobs and manifests. */
   async store(bundles: BundleRepository, rollout: Rollout, candidate: Extract<Candidate, { ok: true }>): Promise<{ readonly bundleId: string; readonly generation: Generation }> {
-    const { programs, policy, policyRevision } = candidate.input;
+    const { programs, policy, shadow } = candidate.input;
     const generation = await bundles.nextGeneration(rollout.clusterId);
     const expiresMs = this.#ports.now().getTime() + MANIFEST_LIFETIME_MS;
     const sealed = new Map<Arch, SealedBundle>();
@@ -118,7 +118,8 @@ export class SealBundle {
             kernel: programs.kernel,
             programs: objects,
             maps: programs.maps,
-            policy: { revision: policyRevision, content: policy },
+            policy,
+            ...(shadow && { shadowPolicy: shadow }),
             minimumIdentityRevision: candidate.minimumIdentityRevision,
             imageVersion: programs.imageVersion,
             minAgent: programs.minAgent,
@@ -164,9 +165,11 @@ function missingArches(input: CandidateInput): string[] {
 async function storeContent(bundles: BundleRepository, rollout: Rollout, input: CandidateInput, sealed: ReadonlyMap<Arch, SealedBundle>): Promise<string> {
   const programs: Record<string, { name: string; type: string; attach: string; sha256: string }[]> = {};
   let policySha256 = '';
+  let shadowPolicySha256: string | null = null;
   for (const [arch, one] of sealed) {
     programs[arch] = one.manifest.programs.map(({ name, type, attach, sha256 }) => ({ name, type, attach, sha256 }));
     policySha256 = one.manifest.policy.sha256;
+    shadowPolicySha256 = one.manifest.shadowPolicy?.sha256 ?? null;
     for (const [sha256, bytes] of one.blobs) await bundles.storeBlob(sha256, bytes);
   }
   const { minAgent, imageVersion, kernel, maps } = input.programs;
@@ -174,16 +177,17 @@ async function storeContent(bundles: BundleRepository, rollout: Rollout, input: 
   const stored = await bundles.upsert({
     clusterId: rollout.clusterId,
     contentDigests: Object.fromEntries([...sealed].map(([arch, one]) => [arch, one.contentDigest])),
-    policyRevision: input.policyRevision,
-    shadowPolicyRevision: null,
+    policyRevision: input.policy.revision,
+    shadowPolicyRevision: input.shadow?.revision ?? null,
     policySha256,
+    shadowPolicySha256,
     content,
   });
   return stored.id;
 }
 
 /** The bytes that an old bundle named, from storage: a rollback never rebuilds. */
-async function readOld(bundles: BundleRepository, bundleId: string): Promise<{ readonly programs: ProgramSet; readonly policy: Uint8Array }> {
+async function readOld(bundles: BundleRepository, bundleId: string): Promise<{ readonly programs: ProgramSet; readonly policy: PolicyCandidate; readonly shadow: PolicyCandidate | undefined }> {
   const bundle = await bundles.find(bundleId);
   if (bundle === undefined) throw new Error(`bundle ${bundleId} is not stored`);
   const content = bundle.content as BundleContent;
@@ -194,7 +198,8 @@ async function readOld(bundles: BundleRepository, bundleId: string): Promise<{ r
     byArch.set(arch as Arch, objects);
   }
   const { minAgent, imageVersion, kernel, maps } = content;
-  return { programs: { minAgent, imageVersion, kernel, maps, byArch }, policy: await readBlob(bundles, bundle.policySha256) };
+  const shadow = bundle.shadowPolicySha256 === null || bundle.shadowPolicyRevision === null ? undefined : { revision: bundle.shadowPolicyRevision, content: await readBlob(bundles, bundle.shadowPolicySha256) };
+  return { programs: { minAgent, imageVersion, kernel, maps, byArch }, policy: { revision: bundle.policyRevision, content: await readBlob(bundles, bundle.policySha256) }, shadow };
 }
 
 async function readBlob(bundles: BundleRepository, sha256: string): Promise<Uint8Array> {

@@ -1,10 +1,10 @@
-import { advanceRollout, planWaves, transitionNode, transitionRollout, type AdvanceDecision, type DenyDelta, type RolloutEvent } from '@palisade/rollout';
+import { advanceRollout, IN_FLIGHT_NODE_STATES, planWaves, transitionNode, transitionRollout, type AdvanceDecision, type DenyDelta, type RolloutEvent } from '@palisade/rollout';
 import type { TenantContext } from '@palisade/tenancy';
 import type { UnitOfWork } from '../unit-of-work.ts';
 import type { SealBundle } from '../bundles/seal-bundle.ts';
 import type { AssignWave } from './assign-wave.ts';
 import type { DenyDeltaSource } from './deny-delta-source.ts';
-import type { Rollout, RolloutRepositories, RolloutRepository } from './rollout.ts';
+import type { Rollout, RolloutChange, RolloutRepositories, RolloutRepository } from './rollout.ts';
 import { takeReports } from './take-reports.ts';
 
 /** A node that was not heard of for this long is offline: its held check-in would have ended several times. */
@@ -69,11 +69,11 @@ export class AdvanceRollout {
       const fresh = await repositories.rollouts.findForUpdate(rollout.id);
       if (fresh === undefined || fresh.version !== rollout.version) return 'again';
       if (!candidate.ok) {
-        await apply(repositories, fresh, { kind: 'validation-failed', reason: candidate.reason });
+        await apply(repositories, fresh, { kind: 'validation-failed', reason: candidate.reason }, candidate.report && { validation: candidate.report });
         return 'done';
       }
       const { bundleId, generation } = await this.#ports.sealBundle.store(repositories.bundles, fresh, candidate);
-      await apply(repositories, fresh, { kind: 'validated' }, { bundleId, generation });
+      await apply(repositories, fresh, { kind: 'validated' }, { bundleId, generation, validation: candidate.report });
       return 'again';
     });
   }
@@ -99,6 +99,7 @@ export class AdvanceRollout {
       const nowMs = (await rollouts.now()).getTime();
       const more = await takeReports(rollouts, rollout, nowMs);
       await expireLeases(rollouts, rollout, nowMs);
+      await quarantine(rollouts, rollout, nowMs);
       const waves = await rollouts.listWaves(rollout.id);
       const current = waves.find((wave) => wave.state === 'open' || wave.state === 'baking');
       // Nodes that were given back by a pause, or asked again by a resume, are offered again.
@@ -146,7 +147,7 @@ export class AdvanceRollout {
   }
 
   async #offerWave(context: TenantContext, { rollouts, wakeUp }: StepRepositories, rollout: Rollout, index: number, nowMs: number): Promise<void> {
-    const waiting = await rollouts.waiting(rollout.id, index, ONLINE_MS);
+    const waiting = withinLimit(await rollouts.waiting(rollout.id, index, ONLINE_MS), await freePlaces(rollouts, rollout, index));
     if (waiting.length === 0) return;
     const next = waiting.map((node) => ({ node, progress: transitionNode(node, node.online ? { kind: 'offer', leaseMs: rollout.leaseMs } : { kind: 'skip-offline' }, nowMs).progress }));
     const offered = next.filter(({ progress }) => progress.state === 'offered').map(({ node }) => node);
@@ -177,7 +178,7 @@ async function measured(source: DenyDeltaSource | null, context: TenantContext, 
   }
 }
 
-async function apply(repositories: StepRepositories, rollout: Rollout, event: RolloutEvent, sealed: { readonly bundleId?: string; readonly generation?: { readonly epoch: number; readonly n: number } } = {}): Promise<void> {
+async function apply(repositories: StepRepositories, rollout: Rollout, event: RolloutEvent, sealed: Omit<RolloutChange, 'state' | 'reason'> = {}): Promise<void> {
   const { rollouts, wakeUp } = repositories;
   const step = transitionRollout(rollout.state, event);
   if (!step.ok) throw new Error(step.refusal);
@@ -192,4 +193,23 @@ async function apply(repositories: StepRepositories, rollout: Rollout, event: Ro
 async function expireLeases(rollouts: RolloutRepository, rollout: Rollout, nowMs: number): Promise<void> {
   const expired = (await rollouts.expired(rollout.id)).map((node) => ({ nodeId: node.nodeId, ...transitionNode(node, { kind: 'tick' }, nowMs).progress }));
   await rollouts.storeNodes(rollout.id, expired);
+}
+
+/** A locked or revoked node is told nothing any more: it leaves the rollout and gives its place back. */
+async function quarantine(rollouts: RolloutRepository, rollout: Rollout, nowMs: number): Promise<void> {
+  const nodes = await rollouts.quarantined(rollout.id);
+  await rollouts.storeNodes(rollout.id, nodes.map(({ nodeId, nodeState, ...node }) => ({ nodeId, ...transitionNode(node, { kind: 'quarantine', state: nodeState }, nowMs).progress })));
+}
+
+/** How many more nodes of a wave may be offered now. */
+async function freePlaces(rollouts: RolloutRepository, { id, maxInFlight }: Rollout, index: number): Promise<number> {
+  if (maxInFlight === null) return Number.POSITIVE_INFINITY;
+  const counts = (await rollouts.listWaves(id)).find((wave) => wave.index === index)!.counts;
+  return Math.max(0, maxInFlight - IN_FLIGHT_NODE_STATES.reduce((sum, state) => sum + counts[state], 0));
+}
+
+/** Nodes that are offline take no place: they are skipped. */
+function withinLimit<T extends { readonly online: boolean }>(nodes: readonly T[], places: number): readonly T[] {
+  let left = places;
+  return nodes.filter(({ online }) => !online || left-- > 0);
 }

@@ -10,11 +10,15 @@ export interface CreateRolloutInput {
   readonly clusterId: string;
   /** The newest revision when absent. 0 is the empty policy set. */
   readonly policyRevision?: number;
+  /** A revision to evaluate beside it: where it would decide otherwise, flows say so. */
+  readonly shadowPolicyRevision?: number;
   readonly channel?: string;
   readonly strategy?: WaveStrategy;
   readonly gate?: Partial<GatePolicy>;
   readonly windows?: readonly MaintenanceWindow[];
   readonly leaseMs?: number;
+  /** Nodes in flight at the same time. */
+  readonly maxInFlight?: number;
   /** Takes the place of an active rollout instead of being refused. */
   readonly supersede?: boolean;
 }
@@ -41,6 +45,11 @@ export class CreateRollout {
       if (policyRevision > cluster.policyRevision) {
         throw new DomainError('request.invalid', `Cluster ${cluster.name} has no policy revision ${policyRevision}; the newest is ${cluster.policyRevision}.`, { pointer: '/policyRevision' });
       }
+      const shadow = input.shadowPolicyRevision ?? null;
+      if (shadow !== null && shadow > cluster.policyRevision) {
+        throw new DomainError('request.invalid', `Cluster ${cluster.name} has no policy revision ${shadow}; the newest is ${cluster.policyRevision}.`, { pointer: '/shadowPolicyRevision' });
+      }
+      // What is evaluated in shadow decides nothing: only the live revision needs approval.
       await requireApproved(cluster, policyRevision, approvals);
       const channel = input.channel ?? 'stable';
       if (input.supersede === true) await this.#supersede(repositories, cluster.id, channel);
@@ -48,21 +57,23 @@ export class CreateRollout {
         clusterId: cluster.id,
         channel,
         policyRevision,
+        shadowPolicyRevision: shadow,
         revertOf: null,
         bundleId: null,
         strategy: input.strategy ?? DEFAULT_WAVES,
         gate: { ...DEFAULT_GATE, ...input.gate },
         windows: input.windows ?? [],
         leaseMs: input.leaseMs ?? DEFAULT_LEASE_MS,
+        maxInFlight: input.maxInFlight ?? null,
         createdBy: context.actor.id,
       });
-      await rollouts.record(rollout.id, [{ kind: 'created', detail: `Policy revision ${policyRevision}.` }]);
+      await rollouts.record(rollout.id, [{ kind: 'created', detail: `Policy revision ${policyRevision}${shadow === null ? '' : `, with revision ${shadow} in shadow`}.` }]);
       await wakeUp.notify('outbox', { cluster: cluster.id });
       await audit.append({
         action: 'rollout.created',
         target: { kind: 'rollout', id: rollout.id },
         summary: `Created a rollout of policy revision ${policyRevision} to cluster ${cluster.name}.`,
-        details: { clusterId: cluster.id, policyRevision },
+        details: { clusterId: cluster.id, policyRevision, ...(shadow !== null && { shadowPolicyRevision: shadow }) },
       });
       return rollout;
     });

@@ -1,6 +1,7 @@
 import type { NodeRolloutState } from '@palisade/rollout';
 import type { TenantContext } from '@palisade/tenancy';
 import { reachCluster } from '../clusters/reach-cluster.ts';
+import type { ValidationReport } from '../bundles/validation.ts';
 import type { Page, PageRequest } from '../page.ts';
 import type { UnitOfWork } from '../unit-of-work.ts';
 import type { Rollout, RolloutEventRecord, RolloutNode, RolloutRepositories, RolloutWave } from './rollout.ts';
@@ -11,6 +12,8 @@ export interface RolloutDetail {
   readonly waves: readonly RolloutWave[];
   /** When the rest will be done if it goes on as so far; null while nothing can be said. */
   readonly etaMs: number | null;
+  /** What VALIDATING found; null before. */
+  readonly validation: ValidationReport | null;
 }
 
 /** Reads rollouts with the progress of their waves and nodes. */
@@ -32,7 +35,8 @@ export class ReadRollouts {
     return this.#unitOfWork.run(context, async ({ rollouts }) => {
       const rollout = await reachRollout(context, rollouts, clusterId, id);
       const waves = await rollouts.listWaves(rollout.id);
-      return { rollout, waves, etaMs: estimate(rollout, waves, (await rollouts.now()).getTime()) };
+      const validation = (await rollouts.validation(rollout.id)) ?? null;
+      return { rollout, waves, etaMs: estimate(rollout, waves, (await rollouts.now()).getTime()), validation };
     });
   }
 

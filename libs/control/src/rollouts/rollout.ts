@@ -12,6 +12,7 @@ import type {
 import type { StatementPosition } from '@palisade/bundle';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { BundleRepository } from '../bundles/bundle.ts';
+import type { ValidationReport } from '../bundles/validation.ts';
 import type { ClusterRepository } from '../clusters/cluster.ts';
 import type { Page, PageRequest } from '../page.ts';
 import type { PolicyApprovalRepository } from '../policies/approval.ts';
@@ -32,6 +33,8 @@ export interface Rollout {
   readonly version: number;
   readonly reason: string | null;
   readonly policyRevision: number;
+  /** Evaluated beside the live one; null: none was asked for. */
+  readonly shadowPolicyRevision: number | null;
   /** The rollout that this one undoes. */
   readonly revertOf: string | null;
   readonly bundleId: string | null;
@@ -42,6 +45,8 @@ export interface Rollout {
   readonly windows: readonly MaintenanceWindow[];
   /** How long an offered node may say nothing. */
   readonly leaseMs: number;
+  /** Nodes that may be offered and not settled at the same time; null: a whole wave. */
+  readonly maxInFlight: number | null;
   readonly createdBy: string;
   readonly createdAt: Date;
   readonly startedAt: Date | null;
@@ -101,6 +106,7 @@ export interface RolloutChange {
   readonly reason: string | null;
   readonly bundleId?: string;
   readonly generation?: Generation;
+  readonly validation?: ValidationReport;
 }
 
 export interface RolloutRepository {
@@ -109,12 +115,14 @@ export interface RolloutRepository {
     readonly clusterId: string;
     readonly channel: string;
     readonly policyRevision: number;
+    readonly shadowPolicyRevision: number | null;
     readonly revertOf: string | null;
     readonly bundleId: string | null;
     readonly strategy: WaveStrategy;
     readonly gate: GatePolicy;
     readonly windows: readonly MaintenanceWindow[];
     readonly leaseMs: number;
+    readonly maxInFlight: number | null;
     readonly createdBy: string;
   }): Promise<Rollout>;
   find(id: string): Promise<Rollout | undefined>;
@@ -123,8 +131,10 @@ export interface RolloutRepository {
   findActive(clusterId: string, channel: string): Promise<Rollout | undefined>;
   findRevertOf(id: string): Promise<Rollout | undefined>;
   /** The bundle that ran before this rollout: of the newest earlier rollout of the cluster that succeeded. */
-  bundleBefore(rollout: Rollout): Promise<{ readonly bundleId: string; readonly policyRevision: number } | undefined>;
+  bundleBefore(rollout: Rollout): Promise<{ readonly bundleId: string; readonly policyRevision: number; readonly shadowPolicyRevision: number | null } | undefined>;
   list(clusterId: string, page: PageRequest): Promise<Page<Rollout>>;
+  /** What VALIDATING found; undefined before. */
+  validation(id: string): Promise<ValidationReport | undefined>;
   /** Stores a transition if nobody else has since; false: read again. Writes the outbox row in the same transaction. */
   swap(rollout: Rollout, change: RolloutChange): Promise<boolean>;
 
@@ -139,6 +149,8 @@ export interface RolloutRepository {
   fleet(clusterId: string, onlineMs: number): Promise<readonly { readonly id: string; readonly arch: string; readonly labels: Readonly<Record<string, string>>; readonly online: boolean }[]>;
   /** Pending nodes of an open wave, with what is known of their presence. */
   waiting(rolloutId: string, waveIndex: number, onlineMs: number): Promise<readonly (NodeProgress & { readonly nodeId: string; readonly arch: string; readonly online: boolean })[]>;
+  /** Nodes of opened waves that are not settled and that were locked or revoked since. */
+  quarantined(rolloutId: string): Promise<readonly (NodeProgress & { readonly nodeId: string; readonly nodeState: 'locked' | 'revoked' })[]>;
   silent(rolloutId: string): Promise<readonly (NodeProgress & { readonly nodeId: string })[]>;
   /** In-flight nodes whose lease is over. */
   expired(rolloutId: string): Promise<readonly (NodeProgress & { readonly nodeId: string })[]>;

@@ -69,12 +69,14 @@ async function createRollback(context: TenantContext, { rollouts }: RolloutRepos
     clusterId: undone.clusterId,
     channel: undone.channel,
     policyRevision: before.policyRevision,
+    shadowPolicyRevision: before.shadowPolicyRevision,
     revertOf: undone.id,
     bundleId: before.bundleId,
     strategy: { kind: 'sizes', sizes: [{ fraction: 1 }] },
     gate: { ...undone.gate, bakeMs: 0, maxDenyDelta: null },
     windows: [],
     leaseMs: undone.leaseMs,
+    maxInFlight: undone.maxInFlight,
     createdBy: context.actor.id,
   });
   await rollouts.record(created.id, [{ kind: 'created', detail: `Rolls back ${undone.id}.` }]);

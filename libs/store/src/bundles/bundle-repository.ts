@@ -9,24 +9,25 @@ interface BundleRow {
   readonly policy_revision: string;
   readonly shadow_policy_revision: string | null;
   readonly policy_sha256: string;
+  readonly shadow_policy_sha256: string | null;
   readonly content: unknown;
   readonly created_at: Date;
 }
 
-const COLUMNS = 'b.id, b.cluster_id, b.content_digests, b.policy_revision, b.shadow_policy_revision, b.policy_sha256, b.content, b.created_at';
+const COLUMNS = 'b.id, b.cluster_id, b.content_digests, b.policy_revision, b.shadow_policy_revision, b.policy_sha256, b.shadow_policy_sha256, b.content, b.created_at';
 
 export function postgresBundles(session: TenantSession): BundleRepository {
   const { tenantId } = session.context;
   return {
     async upsert(bundle) {
-      const key = [tenantId, bundle.clusterId, JSON.stringify(bundle.contentDigests), bundle.policyRevision];
+      const key = [tenantId, bundle.clusterId, JSON.stringify(bundle.contentDigests), bundle.policyRevision, bundle.shadowPolicyRevision];
       await session.execute(
-        `INSERT INTO palisade.bundles (tenant_id, cluster_id, content_digests, policy_revision, shadow_policy_revision, policy_sha256, content)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant_id, cluster_id, content_digests, policy_revision) DO NOTHING`,
-        [...key, bundle.shadowPolicyRevision, bundle.policySha256, JSON.stringify(bundle.content)],
+        `INSERT INTO palisade.bundles (tenant_id, cluster_id, content_digests, policy_revision, shadow_policy_revision, policy_sha256, shadow_policy_sha256, content)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT ON CONSTRAINT bundles_content DO NOTHING`,
+        [...key, bundle.policySha256, bundle.shadowPolicySha256, JSON.stringify(bundle.content)],
       );
       const [row] = await session.query<BundleRow>(
-        `SELECT ${COLUMNS} FROM palisade.bundles b WHERE b.tenant_id = $1 AND b.cluster_id = $2 AND b.content_digests = $3::jsonb AND b.policy_revision = $4`,
+        `SELECT ${COLUMNS} FROM palisade.bundles b WHERE b.tenant_id = $1 AND b.cluster_id = $2 AND b.content_digests = $3::jsonb AND b.policy_revision = $4 AND b.shadow_policy_revision IS NOT DISTINCT FROM $5`,
         key,
       );
       return toBundle(row!);
@@ -93,6 +94,7 @@ function toBundle(row: BundleRow): BundleRecord {
     policyRevision: Number(row.policy_revision),
     shadowPolicyRevision: row.shadow_policy_revision === null ? null : Number(row.shadow_policy_revision),
     policySha256: row.policy_sha256,
+    shadowPolicySha256: row.shadow_policy_sha256,
     content: row.content,
     createdAt: row.created_at,
   };

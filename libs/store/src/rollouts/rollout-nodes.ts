@@ -10,7 +10,7 @@ interface ProgressRow {
   readonly reason: string | null;
 }
 
-type NodePart = Pick<RolloutRepository, 'listNodes' | 'fleet' | 'waiting' | 'silent' | 'expired' | 'reported' | 'storeNodes' | 'supersedeNodes'>;
+type NodePart = Pick<RolloutRepository, 'listNodes' | 'fleet' | 'waiting' | 'quarantined' | 'silent' | 'expired' | 'reported' | 'storeNodes' | 'supersedeNodes'>;
 
 const PROGRESS = 'n.node_id, n.state, n.lease_until, n.reason';
 /** Held check-ins end within a minute, so that a node not seen for `$x` ms is gone. */
@@ -47,6 +47,16 @@ export function rolloutNodes(session: TenantSession): NodePart {
         [tenantId, rolloutId, waveIndex, onlineMs],
       );
       return rows.map((row) => ({ ...toProgress(row), arch: row.arch, online: row.online }));
+    },
+    async quarantined(rolloutId) {
+      const rows = await session.query<ProgressRow & { node_state: 'locked' | 'revoked' }>(
+        `SELECT ${PROGRESS}, d.state AS node_state FROM palisade.rollout_nodes n
+         JOIN palisade.rollout_waves w ON w.tenant_id = n.tenant_id AND w.rollout_id = n.rollout_id AND w.index = n.wave_index AND w.state IN ('open', 'baking')
+         JOIN palisade.nodes d ON d.tenant_id = n.tenant_id AND d.id = n.node_id AND d.state <> 'active'
+         WHERE n.tenant_id = $1 AND n.rollout_id = $2 AND n.state IN ('pending', 'offered', 'verified', 'loaded', 'timed_out')`,
+        [tenantId, rolloutId],
+      );
+      return rows.map((row) => ({ ...toProgress(row), nodeState: row.node_state }));
     },
     async silent(rolloutId) {
       const rows = await session.query<ProgressRow>(`SELECT ${PROGRESS} FROM palisade.rollout_nodes n WHERE n.tenant_id = $1 AND n.rollout_id = $2 AND n.state = 'timed_out'`, [tenantId, rolloutId]);

@@ -1,4 +1,4 @@
-import type { Rollout, RolloutEventRecord, RolloutRepository } from '@palisade/control';
+import type { Rollout, RolloutEventRecord, RolloutRepository, ValidationReport } from '@palisade/control';
 import { DomainError } from '@palisade/errors';
 import { pageOf } from '../page.ts';
 import type { TenantSession } from '../session.ts';
@@ -15,7 +15,7 @@ export function postgresRollouts(session: TenantSession): RolloutRepository {
   return { ...rolloutRecords(session), ...rolloutWaves(session), ...rolloutNodes(session), ...rolloutDelivery(session) };
 }
 
-type Records = Pick<RolloutRepository, 'insert' | 'find' | 'findForUpdate' | 'findActive' | 'findRevertOf' | 'bundleBefore' | 'list' | 'swap' | 'record' | 'listEvents' | 'now'>;
+type Records = Pick<RolloutRepository, 'insert' | 'find' | 'findForUpdate' | 'findActive' | 'findRevertOf' | 'bundleBefore' | 'list' | 'validation' | 'swap' | 'record' | 'listEvents' | 'now'>;
 
 function rolloutRecords(session: TenantSession): Records {
   const { tenantId } = session.context;
@@ -28,10 +28,10 @@ function rolloutRecords(session: TenantSession): Records {
     async insert(rollout) {
       try {
         const [created] = await session.query<{ id: string }>(
-          `INSERT INTO palisade.rollouts (tenant_id, cluster_id, channel, state, policy_revision, revert_of, bundle_id, strategy, gate, windows, lease_ms, created_by)
-           VALUES ($1, $2, $3, 'draft', $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id`,
+          `INSERT INTO palisade.rollouts (tenant_id, cluster_id, channel, state, policy_revision, revert_of, bundle_id, strategy, gate, windows, lease_ms, created_by, shadow_policy_revision, max_in_flight)
+           VALUES ($1, $2, $3, 'draft', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id`,
           [tenantId, rollout.clusterId, rollout.channel, rollout.policyRevision, rollout.revertOf, rollout.bundleId, JSON.stringify(rollout.strategy),
-            JSON.stringify(rollout.gate), JSON.stringify(rollout.windows), rollout.leaseMs, rollout.createdBy],
+            JSON.stringify(rollout.gate), JSON.stringify(rollout.windows), rollout.leaseMs, rollout.createdBy, rollout.shadowPolicyRevision, rollout.maxInFlight],
         );
         await enqueue(created!.id);
         return (await one('r.id = $2', [created!.id]))!;
@@ -45,15 +45,15 @@ function rolloutRecords(session: TenantSession): Records {
     findActive: (clusterId, channel) => one("r.cluster_id = $2 AND r.channel = $3 AND r.state IN ('draft', 'validating', 'ready', 'running', 'paused')", [clusterId, channel], 'FOR NO KEY UPDATE OF r'),
     findRevertOf: (id) => one('r.revert_of = $2 ORDER BY r.id DESC LIMIT 1', [id]),
     async bundleBefore(rollout) {
-      const [row] = await session.query<{ bundle_id: string; policy_revision: string }>(
-        `SELECT bundle_id, policy_revision FROM palisade.rollouts
+      const [row] = await session.query<{ bundle_id: string; policy_revision: string; shadow_policy_revision: string | null }>(
+        `SELECT bundle_id, policy_revision, shadow_policy_revision FROM palisade.rollouts
          WHERE tenant_id = $1 AND cluster_id = $2 AND channel = $3 AND id < $4 AND bundle_id IS NOT NULL AND finished_at IS NOT NULL
            AND state IN ('succeeded', 'rolling_back', 'rolled_back') AND adopted
            AND bundle_id IS DISTINCT FROM (SELECT bundle_id FROM palisade.rollouts WHERE tenant_id = $1 AND id = $4)
          ORDER BY (epoch, n) DESC LIMIT 1`,
         [tenantId, rollout.clusterId, rollout.channel, rollout.id],
       );
-      return row && { bundleId: row.bundle_id, policyRevision: Number(row.policy_revision) };
+      return row && { bundleId: row.bundle_id, policyRevision: Number(row.policy_revision), shadowPolicyRevision: row.shadow_policy_revision === null ? null : Number(row.shadow_policy_revision) };
     },
     async list(clusterId, { limit, after }) {
       const rows = await session.query<RolloutRow>(
@@ -63,15 +63,20 @@ function rolloutRecords(session: TenantSession): Records {
       );
       return pageOf(rows.map(toRollout), limit, (rollout) => rollout.id);
     },
+    async validation(id) {
+      const [row] = await session.query<{ validation: ValidationReport | null }>('SELECT validation FROM palisade.rollouts WHERE tenant_id = $1 AND id = $2', [tenantId, id]);
+      return row?.validation ?? undefined;
+    },
     async swap(rollout, change) {
       const swapped = await session.execute(
         `UPDATE palisade.rollouts SET state = $4, reason = $5, version = version + 1, updated_at = now(),
            bundle_id = COALESCE($6, bundle_id), epoch = COALESCE($7, epoch), n = COALESCE($8, n),
            started_at = CASE WHEN $4 = 'running' THEN COALESCE(started_at, now()) ELSE started_at END,
            finished_at = CASE WHEN $4 IN ${FINISHED} THEN COALESCE(finished_at, now()) ELSE finished_at END,
-           adopted = adopted OR $4 = 'succeeded'
+           adopted = adopted OR $4 = 'succeeded', validation = COALESCE($9, validation)
          WHERE tenant_id = $1 AND id = $2 AND version = $3`,
-        [tenantId, rollout.id, rollout.version, change.state, change.reason, change.bundleId ?? null, change.generation?.epoch ?? null, change.generation?.n ?? null],
+        [tenantId, rollout.id, rollout.version, change.state, change.reason, change.bundleId ?? null, change.generation?.epoch ?? null, change.generation?.n ?? null,
+          change.validation === undefined ? null : JSON.stringify(change.validation)],
       );
       if (swapped === 1) await enqueue(rollout.id);
       return swapped === 1;

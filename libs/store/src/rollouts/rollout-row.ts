@@ -9,6 +9,8 @@ export interface RolloutRow {
   readonly version: number;
   readonly reason: string | null;
   readonly policy_revision: string;
+  readonly shadow_policy_revision: string | null;
+  readonly max_in_flight: number | null;
   readonly revert_of: string | null;
   readonly bundle_id: string | null;
   readonly epoch: string | null;
@@ -26,7 +28,7 @@ export interface RolloutRow {
 }
 
 /** A rollout with what its generation holds for each architecture. */
-export const ROLLOUT_COLUMNS = `r.id, r.cluster_id, r.channel, r.state, r.version, r.reason, r.policy_revision, r.revert_of, r.bundle_id, r.epoch, r.n,
+export const ROLLOUT_COLUMNS = `r.id, r.cluster_id, r.channel, r.state, r.version, r.reason, r.policy_revision, r.shadow_policy_revision, r.max_in_flight, r.revert_of, r.bundle_id, r.epoch, r.n,
   r.strategy, r.gate, r.windows, r.lease_ms, r.created_by, r.created_at, r.started_at, r.finished_at,
   (SELECT jsonb_object_agg(g.arch, jsonb_build_object('manifestSha256', g.manifest_sha256, 'contentDigest', g.content_digest))
    FROM palisade.generations g
@@ -41,6 +43,8 @@ export function toRollout(row: RolloutRow): Rollout {
     version: row.version,
     reason: row.reason,
     policyRevision: Number(row.policy_revision),
+    shadowPolicyRevision: row.shadow_policy_revision === null ? null : Number(row.shadow_policy_revision),
+    maxInFlight: row.max_in_flight,
     revertOf: row.revert_of,
     bundleId: row.bundle_id,
     target: row.epoch === null || row.n === null || row.by_arch === null ? null : { generation: { epoch: Number(row.epoch), n: Number(row.n) }, byArch: row.by_arch },
