@@ -41,6 +41,7 @@ const apps = {
   worker: [...pureFloors, ...floor3, ...floor4],
   keys: [...pureFloors, ...floor3, ...floor4],
   agent: ['protocol', 'bundle', 'policy', 'dataplane', 'kernel', 'flow', 'errors'],
+  'http-gate': ['dataplane', 'policy'],
   cli: ['client', 'policy', 'policy-language', 'errors'],
   console: ['client', 'policy', 'policy-language', 'errors'],
 };

@@ -26,6 +26,9 @@ export async function build(): Promise<Built> {
   if (isOlder('libs/kernel/build/palisade_kernel.node', 'libs/kernel/native')) {
     await must('The build of the kernel addon', 'sh', ['libs/kernel/native/build.sh'], quiet);
   }
+  if (isOlder('apps/http-gate/build/palisade_gate.node', 'apps/http-gate/native')) {
+    await must('The build of the HTTP gate’s native part', 'sh', ['apps/http-gate/native/build.sh'], quiet);
+  }
   return { kernel: kernelSupport() };
 }
 

@@ -1,4 +1,5 @@
 export * from './abi/address.ts';
+export * from './abi/connection-key.ts';
 export * from './abi/constants.ts';
 export * from './abi/layout.ts';
 export * from './abi/layouts.ts';
@@ -6,6 +7,7 @@ export * from './abi/text.ts';
 export * from './decode-event.ts';
 export * from './flow-records.ts';
 export * from './decode-http-event.ts';
+export * from './http-gate-messages.ts';
 export * from './kernel-event.ts';
 export * from './kernel-port.ts';
 export * from './local-endpoint.ts';

@@ -104,6 +104,11 @@ export interface KernelPort {
 
   /** Number of the cgroup v2 folder at `path`; 0: there is none. */
   cgroupId(path: string): bigint;
+  /**
+   * Delivers packets whose mark is `mark` under `mask` on this machine, whatever their destination: a routing rule of both
+   * families and a table of its own. Packets are then no longer given to local sockets before they are routed. Asking again changes nothing.
+   */
+  routeMarkedHere(mark: number, mask: number): void;
 
   /** Makes sure that `path` lies on a BPF file system, mounting one at its mount point where none is. */
   preparePins(path: string): void;

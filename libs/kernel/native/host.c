@@ -7,9 +7,11 @@
 #include <linux/bpf.h>
 #include <linux/magic.h>
 #include <linux/membarrier.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -81,6 +83,35 @@ static napi_value mount_bpf(napi_env env, napi_callback_info info)
 	if (mount("bpffs", path, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
 		return raise_errno(env, "mount", errno, path);
 	return NULL;
+}
+
+// routeRequest(message) → errno of the kernel's answer, 0 where it did as asked. One rtnetlink(7) request with NLM_F_ACK.
+static napi_value route_request(napi_env env, napi_callback_info info)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr error;
+		uint8_t rest[4096]; // the request again
+	} answer;
+	napi_value a[1];
+	struct bytes message;
+	ssize_t size;
+	int fd, failed = 0;
+
+	if (!read_arguments(env, info, 1, a) || !read_bytes(env, a[0], &message))
+		return NULL;
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0)
+		return raise_errno(env, "socket", errno, "AF_NETLINK");
+	if (sendto(fd, message.data, message.size, 0, (void *)&kernel, sizeof(kernel)) < 0)
+		failed = errno;
+	else if ((size = recv(fd, &answer, sizeof(answer), 0)) < (ssize_t)(sizeof(answer.header) + sizeof(answer.error.error)))
+		failed = size < 0 ? errno : EBADMSG;
+	close(fd);
+	if (failed)
+		return raise_errno(env, "rtnetlink", failed, NULL);
+	return make_int(env, answer.header.nlmsg_type == NLMSG_ERROR ? -answer.error.error : EBADMSG);
 }
 
 // waitForPrograms(): returns when every program run that was under way has ended (membarrier(2): synchronize_rcu)
@@ -160,6 +191,7 @@ void define_host(napi_env env, napi_value exports)
 	define(env, exports, "enterNamespace", enter_namespace);
 	define(env, exports, "leaveNamespace", leave_namespace);
 	define(env, exports, "mountBpf", mount_bpf);
+	define(env, exports, "routeRequest", route_request);
 	define(env, exports, "waitForPrograms", wait_for_programs);
 	define(env, exports, "processors", processors);
 	define(env, exports, "monotonicCoarseNs", monotonic_coarse);

@@ -4,6 +4,7 @@ import {
   ENDPOINT_COUNTERS,
   buildMapImage,
   plan,
+  type Action,
   type AttachmentTarget,
   type DesiredBank,
   FlowEventList,
@@ -17,8 +18,9 @@ import { cgroup2Mount, NativeKernel } from '@palisade/kernel';
 import { executeAction, type ExecutionContext } from './action-executor.ts';
 import { Attachments, cgroupTarget, interfaceTarget } from './attachments.ts';
 import type { DatapathCounters, DesiredState, Enforcer, KernelFeatures, ProgramObject, RunningState } from './enforcer.ts';
-import { FlowDrain } from './flow-drain.ts';
+import { FlowDrain, type Losses } from './flow-drain.ts';
 import { ownCgroup, unitCgroup, type CgroupPlace } from './host-units.ts';
+import { HttpGate } from '../http-gate/http-gate.ts';
 import { HttpDrain } from './http-drain.ts';
 import { writeLifelines } from './lifelines.ts';
 import { MapSet, rowKey } from './map-set.ts';
@@ -41,6 +43,8 @@ export interface KernelEnforcerOptions {
   readonly maxEntries?: Readonly<Record<string, number>>;
   /** How often living connections tell their counters; 5,000 by default. */
   readonly deltaIntervalMs?: number;
+  /** UNIX socket that the node's HTTP gate connects to; without it rules on HTTP drop what they select. */
+  readonly httpGateSocket?: string;
   /** For how long after the first attachment connections that are older than it are adopted; 60,000 by default. */
   readonly adoptionMs?: number;
 }
@@ -69,6 +73,7 @@ class KernelEnforcer implements Enforcer {
   readonly #failures = new Map<number, string>();
   readonly #drain: FlowDrain;
   readonly #http: HttpDrain;
+  readonly #gate: HttpGate | undefined;
 
   constructor(options: KernelEnforcerOptions) {
     this.#kernel = options.kernel ?? new NativeKernel();
@@ -80,6 +85,7 @@ class KernelEnforcer implements Enforcer {
     this.#lifelines = options.lifelines ?? (() => []);
     this.#drain = new FlowDrain(this.#kernel, this.#maps, this.#programs, options.deltaIntervalMs ?? DELTA_INTERVAL_MS);
     this.#http = new HttpDrain(this.#kernel, this.#maps);
+    this.#gate = options.httpGateSocket === undefined ? undefined : new HttpGate(this.#kernel, this.#maps, options.httpGateSocket);
     this.#adoptionMs = options.adoptionMs ?? ADOPTION_MS;
     this.#namespace = options.networkNamespace;
   }
@@ -171,41 +177,51 @@ class KernelEnforcer implements Enforcer {
   }
 
   async apply(desired: DesiredState): Promise<RunningState> {
-    return this.#inNode(() => {
-      const object = endpointObject(desired.programs);
-      const endpoints = this.#withPaths(desired.endpoints);
-      const image = buildMapImage({ ...desired, endpoints }, sha256);
-      this.#kernel.preparePins(this.#pins.base);
-      this.#programs.ensure(object);
-      const afterDnat = this.#programs.ensureNetfilter(object.sha256);
-      this.#programs.ensureTracepoint(object.sha256);
-      const targets = this.#targets(endpoints);
-      this.#ensureHost(object, endpoints, targets);
-      const target: DesiredBank = {
-        contentDigest: desired.contentDigest,
-        bundleGeneration: desired.generation,
-        policyRevision: desired.resolved.policyRevision,
-        identityRevision: desired.resolved.identityRevision,
-        programDigest: object.sha256,
-        image,
-        targets,
-      };
-      const observed = this.#observed(object.sha256);
-      const context: ExecutionContext = {
-        kernel: this.#kernel,
-        maps: this.#maps,
-        pins: this.#pins,
-        attachments: this.#attachments,
-        desired: target,
-        previousProgram: observed.current.programDigest,
-        afterDnat,
-        adoptionNs: observed.links.length === 0 ? BigInt(this.#adoptionMs) * 1_000_000n : 0n,
-        failures: this.#failures,
-      };
-      for (const action of plan(observed, target)) executeAction(action, context);
-      this.#programs.collect(new Set([object.sha256, observed.current.programDigest]));
+    const { actions, context } = this.#inNode(() => this.#prepare(desired));
+    await this.#gate?.announce(actions, desired);
+    const state = this.#inNode(() => {
+      for (const action of actions) executeAction(action, context);
+      this.#programs.collect(new Set([context.desired.programDigest, context.previousProgram]));
       return this.#runningState(this.#observed());
     });
+    await this.#gate?.activated(desired);
+    return state;
+  }
+
+  /** Loads what is needed beside what runs, and plans. */
+  #prepare(desired: DesiredState): { readonly actions: readonly Action[]; readonly context: ExecutionContext } {
+    const object = endpointObject(desired.programs);
+    const endpoints = this.#withPaths(desired.endpoints);
+    const image = buildMapImage({ ...desired, endpoints }, sha256);
+    this.#kernel.preparePins(this.#pins.base);
+    this.#programs.ensure(object);
+    const afterDnat = this.#programs.ensureNetfilter(object.sha256);
+    this.#programs.ensureTracepoint(object.sha256);
+    const targets = this.#targets(endpoints);
+    this.#ensureHost(object, endpoints, targets);
+    this.#gate?.prepare(desired);
+    const target: DesiredBank = {
+      contentDigest: desired.contentDigest,
+      bundleGeneration: desired.generation,
+      policyRevision: desired.resolved.policyRevision,
+      identityRevision: desired.resolved.identityRevision,
+      programDigest: object.sha256,
+      image,
+      targets,
+    };
+    const observed = this.#observed(object.sha256);
+    const context: ExecutionContext = {
+      kernel: this.#kernel,
+      maps: this.#maps,
+      pins: this.#pins,
+      attachments: this.#attachments,
+      desired: target,
+      previousProgram: observed.current.programDigest,
+      afterDnat,
+      adoptionNs: observed.links.length === 0 ? BigInt(this.#adoptionMs) * 1_000_000n : 0n,
+      failures: this.#failures,
+    };
+    return { actions: plan(observed, target), context };
   }
 
   async drain(limit: number): Promise<readonly KernelFlowEvent[]> {
@@ -219,6 +235,7 @@ class KernelEnforcer implements Enforcer {
     const batches = this.#drain.drain(limit, programDigest);
     const rest = limit - batches.reduce((sum, batch) => sum + batch.count, 0);
     const http = this.#http.drain(rest);
+    http.push(...(this.#gate?.drain(rest - http.length) ?? []));
     return http.length === 0 ? batches : [...batches, new FlowEventList(http)];
   }
 
@@ -233,9 +250,14 @@ class KernelEnforcer implements Enforcer {
       droppedPackets: total((one) => one.droppedPackets),
       auditedPackets: total((one) => one.auditedPackets),
       perEndpoint: perEndpoint.map(({ key, forwardedPackets, droppedPackets }) => ({ key, forwardedPackets, droppedPackets })),
-      losses: this.#drain.losses(),
+      losses: this.#losses(),
       http: this.#http.counts(),
     };
+  }
+
+  #losses(): Losses {
+    const losses = this.#drain.losses();
+    return { ...losses, ringFull: losses.ringFull + this.#http.counts().lost + (this.#gate?.lost ?? 0n) };
   }
 
   #endpointCounters(slot: number): { forwardedPackets: bigint; droppedPackets: bigint; auditedPackets: bigint } {
@@ -281,6 +303,7 @@ class KernelEnforcer implements Enforcer {
   async close(): Promise<void> {
     this.#drain.close();
     this.#http.close();
+    this.#gate?.close();
     this.#maps.close();
   }
 }

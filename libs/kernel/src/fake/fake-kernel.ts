@@ -114,6 +114,8 @@ export class FakeKernel implements KernelPort {
 
   waitForPrograms(): void {}
 
+  routeMarkedHere(): void {}
+
   monotonicNs(): bigint {
     return process.hrtime.bigint();
   }

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { dirname } from 'node:path';
 import type {
@@ -16,11 +16,16 @@ import type {
   Ring,
   TestRun,
 } from '@palisade/dataplane';
+import { DomainError } from '@palisade/errors';
 import { loadNativeAddon, type NativeAddon } from './addon.ts';
 import { kernelCall } from './kernel-failure.ts';
 import { CLSACT_SIDE, MAP_TYPE_NAME, MAP_TYPE_NUMBER, NETFILTER_FAMILY, NETFILTER_HOOK, NO_PREALLOCATION, PROGRAM_NUMBERS, TCX_ATTACH, TRACE_RAW_TRACEPOINT } from './kernel-numbers.ts';
 import { probeFeatures } from './probe-features.ts';
+import { localRoute, markRule } from './route-messages.ts';
 
+const TCP_EARLY_DEMUX = '/proc/sys/net/ipv4/tcp_early_demux';
+const EEXIST = 17;
+const EAFNOSUPPORT = 97;
 const BPF_FILE_SYSTEM = '/sys/fs/bpf';
 
 /** The kernel this process runs on, through the native addon. */
@@ -52,6 +57,19 @@ export class NativeKernel implements KernelPort {
 
   waitForPrograms(): void {
     kernelCall('kernel.unsupported', 'Waiting for running programs', () => this.#addon.waitForPrograms());
+  }
+
+  routeMarkedHere(mark: number, mask: number): void {
+    // Early demultiplexing would give packets on their way to an endpoint to a local socket of the same tuple; forwarding then drops them.
+    kernelCall('kernel.attach-failed', 'Turning off early demultiplexing', () => writeFileSync(TCP_EARLY_DEMUX, '0'));
+    const loopback = this.interfaceIndex('lo');
+    for (const family of Object.values(NETFILTER_FAMILY)) {
+      for (const request of [markRule(family, mark, mask), localRoute(family, loopback)]) {
+        const failed = kernelCall('kernel.attach-failed', 'Routing marked packets to this machine', () => this.#addon.routeRequest(request));
+        if (failed === 0 || failed === EEXIST || (family === NETFILTER_FAMILY[6] && failed === EAFNOSUPPORT)) continue;
+        throw new DomainError('kernel.attach-failed', `Routing marked packets to this machine: the kernel answers with error ${failed}.`);
+      }
+    }
   }
 
   monotonicNs(): bigint {

@@ -1,0 +1,118 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const HOST_PROGRAM = fileURLToPath(new URL('./http-host.ts', import.meta.url));
+const GATE = fileURLToPath(new URL('../../../../http-gate/src/main.ts', import.meta.url));
+const LAUNCHER = fileURLToPath(new URL('../../../../http-gate/build/palisade-gate-launch', import.meta.url));
+const NOBODY = '65534';
+
+/** Why tests of the HTTP gate cannot run here, or nothing. */
+export function gateUnavailable(): string | undefined {
+  return existsSync(LAUNCHER) ? undefined : 'Tests of the HTTP gate are skipped: it is not compiled (apps/http-gate/native/build.sh).';
+}
+
+/** A process in a network namespace, with what it has said. */
+class NamespaceProcess {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly exited: Promise<void>;
+  output = '';
+  errors = '';
+  ended = false;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(namespace: string, words: readonly string[]) {
+    this.child = spawn('nsenter', [`--net=${namespace}`, ...words], { stdio: 'pipe' });
+    this.child.stdin.on('error', () => undefined);
+    this.child.stdout.setEncoding('latin1').on('data', (text: string) => this.#heard(() => (this.output += text)));
+    this.child.stderr.setEncoding('latin1').on('data', (text: string) => this.#heard(() => (this.errors += text)));
+    this.exited = new Promise((resolve) => {
+      this.child.once('close', () => {
+        this.#heard(() => (this.ended = true));
+        resolve();
+      });
+    });
+  }
+
+  #heard(note: () => void): void {
+    note();
+    for (const wake of this.#waiting) wake();
+  }
+
+  /** Waits until `holds`, or fails with everything that was said. */
+  async until(what: string, holds: () => boolean, timeoutMs = 10_000): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (!holds()) {
+      if (Date.now() > deadline) throw new Error(`waited in vain for ${what}; output: ${JSON.stringify(this.output)} errors: ${JSON.stringify(this.errors)}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, 200);
+        const wake = (): void => {
+          clearTimeout(timer);
+          this.#waiting.delete(wake);
+          resolve();
+        };
+        this.#waiting.add(wake);
+      });
+    }
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.exited;
+  }
+}
+
+export interface SeenRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly host?: string;
+  readonly from?: string;
+  readonly port?: number;
+  readonly size?: number;
+}
+
+/** A server that remembers what reached it. */
+export class HttpServerProcess extends NamespaceProcess {
+  constructor(namespace: string, port: number) {
+    super(namespace, [process.execPath, HOST_PROGRAM, 'serve', String(port)]);
+  }
+
+  get requests(): SeenRequest[] {
+    return this.output.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as SeenRequest).filter(({ method }) => method !== 'READY');
+  }
+
+  async ready(): Promise<this> {
+    await this.until('the server', () => this.output.includes('READY'));
+    return this;
+  }
+}
+
+/** A client that says exactly what it is told. */
+export class RawClient extends NamespaceProcess {
+  constructor(namespace: string, host: string, port: number) {
+    super(namespace, [process.execPath, HOST_PROGRAM, 'pipe', host, String(port)]);
+  }
+
+  async connected(): Promise<this> {
+    await this.until('a connection', () => this.errors.includes('connected') || this.ended);
+    return this;
+  }
+
+  say(text: string): void {
+    this.child.stdin.write(Buffer.from(text, 'latin1'));
+  }
+
+  /** Everything up to the `count`-th answer with its short body. */
+  async answers(count: number): Promise<number[]> {
+    const statuses = (): number[] => [...this.output.matchAll(/^HTTP\/1\.1 (\d\d\d)/gm)].map(([, status]) => Number(status));
+    await this.until(`${count} answers`, () => statuses().length >= count || this.ended);
+    return statuses();
+  }
+}
+
+/** The gate as it runs on a node: started by its launcher, as nobody, without capabilities. */
+export class GateProcess extends NamespaceProcess {
+  constructor(namespace: string, socketPath: string) {
+    super(namespace, [LAUNCHER, NOBODY, NOBODY, process.execPath, '--conditions=palisade-src', GATE, socketPath]);
+  }
+}

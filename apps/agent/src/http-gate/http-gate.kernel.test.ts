@@ -1,0 +1,273 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { KernelFlowEvent, LocalEndpoint } from '@palisade/dataplane';
+import type { HttpRule, L7RuleSet, PolicyEntry } from '@palisade/policy';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Enforcer } from '../enforcer/enforcer.ts';
+import { createKernelEnforcer } from '../enforcer/kernel-enforcer.ts';
+import { GateProcess, HttpServerProcess, RawClient, gateUnavailable } from '../enforcer/testing/http-processes.ts';
+import { OBJECT_PATH, kernelUnavailable } from '../enforcer/testing/kernel-available.ts';
+import { entry, resolvedNode } from '../enforcer/testing/resolved-fixture.ts';
+import { TestNetwork } from '../enforcer/testing/test-network.ts';
+
+const unavailable = kernelUnavailable() ?? gateUnavailable();
+if (unavailable) console.warn(unavailable);
+
+const execute = promisify(execFile);
+const CLIENT = 11;
+const SERVER = 12;
+const PORT = 8080;
+const PUBLIC: HttpRule = { method: 'GET', path: '/public/.*', ruleId: 100 };
+const READ_ONLY: readonly HttpRule[] = [PUBLIC, { method: 'POST', path: '/submit', ruleId: 102 }];
+
+function request(path: string, more = ''): string {
+  return `GET ${path} HTTP/1.1\r\nHost: server.example\r\n${more}\r\n`;
+}
+
+describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
+  const network = new TestNetwork(['client', 'server']);
+  const object = unavailable ? new Uint8Array() : readFileSync(OBJECT_PATH);
+  const programs = [{ name: 'endpoint', sha256: createHash('sha256').update(object).digest('hex'), bytes: object }];
+  const [client, server] = [network.pod('client'), network.pod('server')];
+  const clientPath = `/run/netns/${client.namespace}`;
+  const folder = mkdtempSync(join(tmpdir(), 'palisade-gate-'));
+  const socketPath = join(folder, 'gate.sock');
+  const endpoints: LocalEndpoint[] = network.pods.map((pod, index) => ({
+    key: `pod/lab/${pod.name}`, slot: index + 1, attach: { kind: 'interface', ifname: pod.ifname }, network: 'default', addresses: [pod.address, pod.address6],
+  }));
+  const addresses = [
+    { cidr: `${client.address}/32`, peerClass: CLIENT, identity: 1000 },
+    { cidr: `${client.address6}/128`, peerClass: CLIENT, identity: 1000 },
+    { cidr: `${server.address}/32`, peerClass: SERVER, identity: 1001 },
+    { cidr: `${server.address6}/128`, peerClass: SERVER, identity: 1001 },
+  ];
+  let enforcer: Enforcer;
+  let gate: GateProcess;
+  let http: HttpServerProcess;
+  let revision = 0;
+
+  async function apply(policies: Readonly<Record<string, readonly PolicyEntry[]>>, l7Rules: readonly L7RuleSet[]): Promise<void> {
+    revision += 1;
+    await enforcer.apply({
+      contentDigest: `sha256:${revision}`, generation: `1.${revision}`, programs, endpoints,
+      resolved: { ...resolvedNode(policies, addresses, revision), l7Rules },
+    });
+  }
+  const l7 = (direction: 'ingress' | 'egress', peer: number, ruleId: number, set: number): PolicyEntry => ({ ...entry(direction, peer, 6, PORT, 'l7', ruleId), l7: set });
+  /** The server looks at what the client asks. */
+  const atServer = { 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), l7('ingress', CLIENT, 2, 0)] };
+  const atClient = { 'pod/lab/client': [entry('egress', 0, 0, 0, 'deny', 3), l7('egress', SERVER, 4, 0)] };
+  const atBoth = {
+    'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), l7('ingress', CLIENT, 2, 1)],
+    'pod/lab/client': atClient['pod/lab/client'],
+  };
+  const hard = (...sets: (readonly HttpRule[])[]): L7RuleSet[] => sets.map((rules) => ({ mode: 'hard', http: rules }));
+
+  async function raw(host = server.address): Promise<RawClient> {
+    return new RawClient(clientPath, host, PORT).connected();
+  }
+  async function startGate(): Promise<void> {
+    gate = new GateProcess(network.nodePath, socketPath);
+    const answered = async (): Promise<boolean> => (await ask('/public/probe')) === 200;
+    for (let attempt = 0; attempt < 100 && !(await answered()); attempt += 1) if (gate.ended) throw new Error(gate.errors);
+  }
+  async function ask(path: string, host = server.address): Promise<number> {
+    const one = await raw(host);
+    one.say(request(path));
+    const [status = 0] = await one.answers(1);
+    await one.kill();
+    return status;
+  }
+  /** Body and status. The agent's part of the gate runs in this process, which therefore must not wait synchronously. */
+  async function curl(path: string, ...more: string[]): Promise<string> {
+    const host = more.includes('-6') ? `[${server.address6}]` : server.address;
+    const words = ['curl', '-s', '--max-time', '5', '-o', '-', '-w', '%{http_code}', ...more, `http://${host}:${PORT}${path}`];
+    return (await execute('nsenter', [`--net=${clientPath}`, ...words])).stdout;
+  }
+
+  beforeAll(async () => {
+    chmodSync(folder, 0o755);
+    network.create();
+    enforcer = createKernelEnforcer({ pinRoot: `/sys/fs/bpf/palisade/test-${network.id}`, networkNamespace: network.nodePath, httpGateSocket: socketPath, adoptionMs: 0, deltaIntervalMs: 0 });
+    http = await new HttpServerProcess(`/run/netns/${server.namespace}`, PORT).ready();
+    await apply(atServer, hard(READ_ONLY));
+    await startGate();
+  });
+  beforeEach(async () => {
+    await apply(atServer, hard(READ_ONLY));
+    http.output = '';
+    await enforcer.drain(100_000);
+  });
+  afterAll(async () => {
+    await gate.kill();
+    await http.kill();
+    await enforcer.uninstall();
+    await network.remove();
+    rmSync(folder, { recursive: true });
+  });
+
+  /** What was told of requests, without what the programs read at an end without such rules. */
+  async function requests(side: 'ingress' | 'egress' = 'ingress'): Promise<KernelFlowEvent[]> {
+    return (await enforcer.drain(100_000)).filter(({ event, direction }) => event === 'l7' && direction === side);
+  }
+
+  it.each([['IPv4', []], ['IPv6', ['-6', '-g']]] as const)('lets pass what a rule allows and answers 403 to the rest, over %s', async (_, options) => {
+    expect(await curl('/public/a?b=c', ...options)).toBe('GET /public/a?b=c\n200');
+    expect(await curl('/private', ...options)).toBe('Access denied by network policy.\n403');
+    expect(http.requests.map(({ method, url }) => `${method} ${url}`)).toEqual(['GET /public/a?b=c']);
+  });
+
+  it('keeps the client’s address and port at the server', async () => {
+    expect(await curl('/public/me', '--local-port', '41234')).toMatch(/200$/);
+    expect(http.requests).toMatchObject([{ from: `::ffff:${client.address}`, port: 41234 }]);
+  });
+
+  it('tells allowed and denied requests with their rules, seen where the rules are', async () => {
+    await curl('/public/a?secret=1');
+    await curl('/private');
+    expect(await requests()).toMatchObject([
+      { direction: 'ingress', endpointSlot: 2, source: client.address, destination: server.address, destinationPort: PORT, peerIdentity: 1000, verdict: 'redirected', dropReason: 0, ruleId: 100, http: { method: 'GET', path: '/public/a', status: 200 } },
+      { direction: 'ingress', endpointSlot: 2, verdict: 'dropped', dropReason: 7, ruleId: 2, http: { method: 'GET', path: '/private', status: 403 } },
+    ]);
+  });
+
+  it('judges every request of a connection, pipelined ones too', async () => {
+    const one = await raw();
+    one.say(request('/public/1') + request('/private') + request('/public/2'));
+    expect(await one.answers(3)).toEqual([200, 403, 200]);
+    await one.kill();
+    expect(http.requests.map(({ url }) => url)).toEqual(['/public/1', '/public/2']);
+  });
+
+  it('puts together what comes in pieces', async () => {
+    const one = await raw();
+    for (const piece of ['GE', 'T /pub', 'lic/x HT', 'TP/1.1\r', '\nHost: a\r\n', '\r', '\n']) {
+      one.say(piece);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(await one.answers(1)).toEqual([200]);
+    await one.kill();
+  });
+
+  it('carries bodies both ways, with a length and in chunks', async () => {
+    const body = join(folder, 'body');
+    writeFileSync(body, 'x'.repeat(300_000));
+    expect(await curl('/submit', '--data-binary', `@${body}`)).toBe('POST /submit\n200');
+    expect(await curl('/submit', '--data-binary', `@${body}`, '-H', 'Transfer-Encoding: chunked')).toBe('POST /submit\n200');
+    expect(http.requests.map(({ size }) => size)).toEqual([300_000, 300_000]);
+  });
+
+  it.each([
+    ['dot segments', '/public/../private', 403],
+    ['encoded dots', '/public/%2e%2e/private', 403],
+    ['an encoded letter', '/pub%6cic/a', 200],
+    ['an encoded slash', '/public%2fa', 400],
+    ['several slashes', '/public///a', 200],
+  ])('judges the path that the server will see: %s', async (_, path, status) => {
+    expect(await ask(path)).toBe(status);
+    expect(http.requests.every(({ url }) => url.startsWith('/public/'))).toBe(true);
+  });
+
+  it.each([
+    ['two lengths', 'POST /submit HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello', 400],
+    ['a length and chunks', 'POST /submit HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
+    ['a bare line feed', 'GET /public/a HTTP/1.1\nHost: a\n\n', 400],
+    ['a leading empty line', `\r\n${request('/public/a')}`, 400],
+    ['a tunnel', 'CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n', 405],
+    ['an upgrade to h2c', request('/public/a', 'Connection: Upgrade\r\nUpgrade: h2c\r\n'), 403],
+    ['HTTP/2 without negotiation', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505],
+  ])('refuses %s', async (_, text, status) => {
+    const one = await raw();
+    one.say(text);
+    expect(await one.answers(1)).toEqual([status]);
+    await one.kill();
+    expect(http.requests).toEqual([]);
+  });
+
+  it('does not speak TLS', async () => {
+    const one = await raw();
+    one.say('\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03');
+    expect(await one.answers(1)).toEqual([400]);
+    await one.kill();
+  });
+
+  it('opens a WebSocket that a rule allows, and reads nothing of it afterwards', async () => {
+    const one = await raw();
+    one.say(request('/public/ws', 'Connection: Upgrade\r\nUpgrade: websocket\r\n'));
+    expect(await one.answers(1)).toEqual([101]);
+    one.say('any bytes');
+    await one.until('the echo', () => one.output.endsWith('any bytes'));
+    await one.kill();
+  });
+
+  it('judges the next request of an open connection by the policy of its time', async () => {
+    const one = await raw();
+    one.say(request('/public/1'));
+    expect(await one.answers(1)).toEqual([200]);
+    await apply(atServer, hard([{ method: 'GET', path: '/private', ruleId: 104 }]));
+    one.say(request('/public/2'));
+    one.say(request('/private'));
+    expect(await one.answers(3)).toEqual([200, 403, 200]);
+    await apply({ 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), entry('ingress', CLIENT, 6, PORT, 'allow', 6)] }, []);
+    one.say(request('/anything'));
+    expect(await one.answers(4)).toEqual([200, 403, 200, 200]);
+    await one.kill();
+  });
+
+  it('enforces rules of the client’s side alike', async () => {
+    await apply(atClient, hard(READ_ONLY));
+    expect(await curl('/public/a')).toBe('GET /public/a\n200');
+    expect(await curl('/private')).toBe('Access denied by network policy.\n403');
+    expect(await ask('/public/six', server.address6)).toBe(200);
+    expect((await requests('egress')).map(({ verdict, endpointSlot }) => [verdict, endpointSlot])).toEqual([['redirected', 1], ['dropped', 1], ['redirected', 1]]);
+  });
+
+  it('lets pass only what the rules of both sides allow', async () => {
+    await apply(atBoth, hard([{ path: '/public/.*', ruleId: 100 }], [{ path: '.*/both', ruleId: 200 }]));
+    expect([await ask('/public/both'), await ask('/public/one'), await ask('/other/both')]).toEqual([200, 403, 403]);
+    expect(http.requests.map(({ url }) => url)).toEqual(['/public/both']);
+  });
+
+  it('leaves traffic without such rules alone', async () => {
+    await apply({ 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), entry('ingress', CLIENT, 6, PORT, 'allow', 6)] }, []);
+    expect(await ask('/private')).toBe(200);
+    expect(await requests()).toMatchObject([{ verdict: 'forwarded', ruleId: 6, http: { path: '/private', status: 200 } }]);
+  });
+
+  it('counts a request at the server’s interface once', async () => {
+    const body = join(folder, 'body');
+    writeFileSync(body, 'x'.repeat(300_000));
+    expect(await curl('/submit', '--data-binary', `@${body}`)).toBe('POST /submit\n200');
+    const events = (await enforcer.drain(100_000)).filter(({ event, direction }) => event !== 'l7' && direction === 'ingress');
+    const bytes = events.reduce((sum, one) => sum + Number(one.bytes), 0);
+    expect(bytes).toBeGreaterThan(300_000);
+    expect(bytes).toBeLessThan(400_000);
+    expect(events.some(({ event, verdict }) => event === 'new' && verdict === 'redirected')).toBe(true);
+  });
+
+  it('drops with its own reason while the gate is down, resets what was open, and works again after', async () => {
+    const open = await raw();
+    open.say(request('/public/1'));
+    expect(await open.answers(1)).toEqual([200]);
+    await gate.kill();
+    await open.until('the end of the connection', () => open.ended);
+    await enforcer.drain(100_000);
+    await expect(curl('/public/2', '--connect-timeout', '1')).rejects.toThrow();
+    const dropped = (await enforcer.drain(100_000)).filter(({ event }) => event === 'dropped');
+    expect(dropped.length).toBeGreaterThan(0);
+    expect(dropped.every(({ dropReason }) => dropReason === 7)).toBe(true);
+    await startGate();
+    expect(await curl('/public/3')).toBe('GET /public/3\n200');
+  });
+
+  it('runs as nobody, without any capability', () => {
+    const status = readFileSync(`/proc/${gate.child.pid}/status`, 'utf8');
+    expect(status).toMatch(/^Uid:\t65534\t65534\t65534\t65534$/m);
+    for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) expect(status).toContain(`${set}:\t0000000000000000`);
+    expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+  });
+});

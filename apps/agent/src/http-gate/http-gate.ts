@@ -1,0 +1,69 @@
+import { CONTROL_GATE, HTTP_GATE, MARK_GATE_MASK, MARK_STEER, type Action, type KernelFlowEvent, type KernelPort, type LocalEndpoint } from '@palisade/dataplane';
+import type { DesiredState } from '../enforcer/enforcer.ts';
+import { rowKey, type MapSet } from '../enforcer/map-set.ts';
+import { connectionContexts } from './connection-contexts.ts';
+import { GateServer } from './gate-server.ts';
+
+function swapped(port: number): number {
+  return ((port & 0xff) << 8) | (port >> 8);
+}
+
+/** What the enforcer does for the HTTP gate: routes, ports, and the rules of each generation before and after it comes into force. */
+export class HttpGate {
+  readonly #kernel: KernelPort;
+  readonly #maps: MapSet;
+  readonly #server: GateServer;
+  #endpoints: readonly LocalEndpoint[] = [];
+  #ports: { readonly port4: number; readonly port6: number } | undefined;
+
+  constructor(kernel: KernelPort, maps: MapSet, socketPath: string) {
+    this.#kernel = kernel;
+    this.#maps = maps;
+    this.#server = new GateServer({
+      path: socketPath,
+      contextsOf: (connection) => (maps.exist() ? connectionContexts(kernel, maps, this.#endpoints, connection) : []),
+      onHello: (ports) => {
+        this.#ports = ports;
+        this.#writePorts();
+      },
+    });
+  }
+
+  get lost(): bigint {
+    return this.#server.lost;
+  }
+
+  /** Before the plan is carried out, in the node's network namespace. */
+  prepare(desired: DesiredState): void {
+    this.#kernel.routeMarkedHere(MARK_STEER, MARK_GATE_MASK);
+    this.#endpoints = desired.endpoints;
+    this.#writePorts();
+    const control = this.#maps.control();
+    if ((control.flags & CONTROL_GATE) === 0) this.#maps.writeControl({ ...control, flags: control.flags | CONTROL_GATE });
+  }
+
+  /** The gate has the rules of a generation before the kernel can name it. */
+  async announce(actions: readonly Action[], desired: DesiredState): Promise<void> {
+    const activation = actions.find((action) => action.kind === 'activate');
+    if (activation !== undefined) await this.#server.publish({ generation: Number(activation.generation & 0xffffffffn), ruleSets: desired.resolved.l7Rules });
+  }
+
+  /** From here on every request is judged by what is in force now. */
+  async activated(desired: DesiredState): Promise<void> {
+    await this.#server.publish({ generation: Number(this.#maps.control().generation & 0xffffffffn), ruleSets: desired.resolved.l7Rules });
+  }
+
+  drain(limit: number): KernelFlowEvent[] {
+    return this.#server.drain(limit);
+  }
+
+  close(): void {
+    this.#server.close();
+  }
+
+  #writePorts(): void {
+    if (this.#ports === undefined || !this.#maps.exist()) return;
+    const { port4, port6 } = this.#ports;
+    this.#kernel.update(this.#maps.map('http_gate'), rowKey(0), HTTP_GATE.encode({ port4_be: swapped(port4), port6_be: swapped(port6) }));
+  }
+}
