@@ -32,6 +32,7 @@ export function accessEvents(access: GateAccess): KernelFlowEvent[] {
       firstSeenNs: startedNs,
       lastSeenNs: endedNs,
       tcpFlags: 0,
+      rttUs: 0,
       datapathGeneration: context.generation,
       pid: 0,
       uid: 0,
