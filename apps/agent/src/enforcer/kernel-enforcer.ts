@@ -11,6 +11,7 @@ import {
   eventsOf,
   type KernelFlowBatch,
   type KernelFlowEvent,
+  type KernelLossCounters,
   type KernelPort,
   type LocalEndpoint,
 } from '@palisade/dataplane';
@@ -18,7 +19,7 @@ import { cgroup2Mount, NativeKernel } from '@palisade/kernel';
 import { executeAction, type ExecutionContext } from './action-executor.ts';
 import { Attachments, cgroupTarget, interfaceTarget } from './attachments.ts';
 import type { DatapathCounters, DesiredState, Enforcer, KernelFeatures, ProgramObject, RunningState } from './enforcer.ts';
-import { FlowDrain, type Losses } from './flow-drain.ts';
+import { FlowDrain } from './flow-drain.ts';
 import { ownCgroup, unitCgroup, type CgroupPlace } from './host-units.ts';
 import { HttpGate } from '../http-gate/http-gate.ts';
 import { HttpDrain } from './http-drain.ts';
@@ -255,7 +256,7 @@ class KernelEnforcer implements Enforcer {
     };
   }
 
-  #losses(): Losses {
+  #losses(): KernelLossCounters {
     const losses = this.#drain.losses();
     return { ...losses, ringFull: losses.ringFull + this.#http.counts().lost + (this.#gate?.lost ?? 0n) };
   }
