@@ -37,11 +37,11 @@ export class Fleet {
     for (const connection of connections) connection.close();
   }
 
-  /** Starts every agent's loop, a few at a time; resolves when all have checked in. */
+  /** Starts every agent's loop, a few at a time; resolves when all have checked in, or have been refused for good. */
   async start(): Promise<void> {
     await inParallel(this.agents, CONNECT_AT_ONCE, async (agent) => {
-      void agent.run();
-      while (!agent.connected) await delay(20);
+      const ended = agent.run().then(() => true);
+      while (!agent.connected && !(await Promise.race([ended, delay(20, false)]))) continue;
     });
   }
 

@@ -18,6 +18,8 @@ export interface ControlPlaneOptions {
   /** Told what is done, in words. */
   readonly progress: (sentence: string) => void;
   readonly onUnexpectedEnd: (process: ManagedProcess, how: string) => void;
+  /** Settings of the processes beyond what they need to run. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** API, gateway and worker on an embedded PostgreSQL. */
@@ -31,6 +33,8 @@ export interface ControlPlane {
   /** A superuser's connection to the database: for tests that damage it on purpose. */
   readonly adminUrl: string;
   readonly databaseEnded: Promise<string>;
+  /** One more gateway on ports of its own. It ends with the others. */
+  addGateway(): Promise<{ readonly url: string; readonly process: ManagedProcess }>;
   start(): Promise<void>;
   /** Ends api, gateway and worker the way a crash does; the database stays. */
   kill(): Promise<void>;
@@ -91,26 +95,28 @@ async function describe(options: ControlPlaneOptions, postgres: RunningPostgres,
   const gateway = `${gatewayAddress}:${gatewayAddress === '127.0.0.1' ? await freePort(usual(GATEWAY_PORT)) : GATEWAY_PORT}`;
   const gatewayAdmin = `127.0.0.1:${await freePort()}`;
   const workerAdmin = `127.0.0.1:${await freePort()}`;
-  const make = (name: string, admin: string, environment: Record<string, string>) =>
+  const make = (app: string, admin: string, environment: Record<string, string>, name = app) =>
     new ManagedProcess(
       {
         name,
-        command: [process.execPath, '--enable-source-maps', join(checkout, `apps/${name}/dist/main.js`)],
-        environment: { NODE_ENV: 'production', ...environment },
+        command: [process.execPath, '--enable-source-maps', join(checkout, `apps/${app}/dist/main.js`)],
+        environment: { NODE_ENV: 'production', ...options.environment, ...environment },
         logFile: state.logFile(name),
         isReady: () => answers(`http://${admin}/readyz`),
       } satisfies ProcessPlan,
       options.onUnexpectedEnd,
     );
-  const processes = {
-    api: make('api', api, { DATABASE_URL: urls.api, PALISADE_API_LISTEN: api }),
-    gateway: make('gateway', gatewayAdmin, {
+  const makeGateway = (name: string, listen: string, admin: string) =>
+    make('gateway', admin, {
       DATABASE_URL: urls.gateway,
       INGEST_DATABASE_URL: urls.ingest,
-      PALISADE_GATEWAY_LISTEN: gateway,
-      PALISADE_GATEWAY_ADMIN_LISTEN: gatewayAdmin,
+      PALISADE_GATEWAY_LISTEN: listen,
+      PALISADE_GATEWAY_ADMIN_LISTEN: admin,
       PALISADE_GATEWAY_TLS_DIR: join(state.keys, 'gateway'),
-    }),
+    }, name);
+  const processes = {
+    api: make('api', api, { DATABASE_URL: urls.api, PALISADE_API_LISTEN: api }),
+    gateway: makeGateway('gateway', gateway, gatewayAdmin),
     worker: make('worker', workerAdmin, {
       DATABASE_URL: urls.worker,
       PALISADE_KEYS_DIR: join(state.keys, 'worker'),
@@ -118,7 +124,7 @@ async function describe(options: ControlPlaneOptions, postgres: RunningPostgres,
       PALISADE_WORKER_ADMIN_LISTEN: workerAdmin,
     }),
   };
-  const all = Object.values(processes);
+  const all: ManagedProcess[] = Object.values(processes);
   return {
     apiUrl: `http://${api}`,
     gatewayUrl: `https://${gateway}`,
@@ -127,6 +133,13 @@ async function describe(options: ControlPlaneOptions, postgres: RunningPostgres,
     processes,
     adminUrl: databaseOf(postgres.adminUrl),
     databaseEnded: postgres.ended,
+    addGateway: async () => {
+      const listen = `${gatewayAddress}:${await freePort()}`;
+      const added = makeGateway(`gateway-${all.length - 1}`, listen, `127.0.0.1:${await freePort()}`);
+      all.push(added);
+      await added.start();
+      return { url: `https://${listen}`, process: added };
+    },
     start: async () => {
       try {
         await Promise.all(all.map((each) => each.start()));

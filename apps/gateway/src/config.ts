@@ -7,7 +7,11 @@ const schema = z.object({
   PALISADE_GATEWAY_LISTEN: listenAddress.prefault('0.0.0.0:7443'),
   PALISADE_GATEWAY_ADMIN_LISTEN: listenAddress.prefault('127.0.0.1:7444'),
   PALISADE_GATEWAY_TLS_DIR: z.string().min(1),
+  /** Where wake-ups come from; absent: from PostgreSQL. Workers are given the same. */
+  REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'is no Redis URL: use redis://host:port' }).optional(),
   PALISADE_LOG_LEVEL: logLevel,
+  /** Held check-ins are looked at this often though no wake-up came, milliseconds. */
+  PALISADE_REVIEW_MS: z.coerce.number().int().min(1_000).max(600_000).default(10_000),
   /** Longest a check-in is held, milliseconds. */
   PALISADE_HOLD_LIMIT_MS: z.coerce.number().int().min(0).max(300_000).default(60_000),
   /** Check-ins that may wait for the database at once; more are told to come back. */

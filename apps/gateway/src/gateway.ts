@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createMetrics, Gauge, NestLogger, ProblemFilter, type Logger, type Registry } from '@palisade/nest-kit';
 import { PROTOBUF_CONTENT_TYPE } from '@palisade/protocol';
-import { openAgentPool, postgresAgentDesk, postgresAgentRequestDesk, WakeListener, type Wake } from '@palisade/store';
+import { openAgentPool, postgresAgentDesk, postgresAgentRequestDesk, RedisWakeListener, WakeListener, type Wake } from '@palisade/store';
 import type { FastifyInstance } from 'fastify';
 import { ConnectionAdmission } from './admission/connection-admission.ts';
 import { StreamAdmission } from './admission/stream-admission.ts';
@@ -25,8 +25,6 @@ const OTHER_CONNECTIONS = 6;
 /** Waits in line for a handshake: about what can be done in the patience, and an agent gives up after 10 s. */
 const WAITING_CONNECTIONS = 2_048;
 const CONNECTION_PATIENCE_MS = 4_000;
-/** A lost wake-up is made good after this long. */
-const REVIEW_MS = 10_000;
 
 export interface RunningGateway {
   readonly port: number;
@@ -48,15 +46,16 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
 
   await Promise.all([openAll(checkInPool, CHECK_IN_CONNECTIONS), openAll(otherPool, OTHER_CONNECTIONS)]).catch((error: unknown) => logger.warn({ err: error }, 'the database does not answer yet; agents are told to come back'));
   const app = await listen(config, logger, metrics, (server) => registerAgentRoutes(server, { agents: withDownloadCache(postgresAgentDesk(otherPool)), requests, board, pushed: () => checkIns.pushed(), logger }), checkIns);
-  const listener = new WakeListener({
-    url: config.DATABASE_URL,
-    applicationName: 'palisade-gateway-wake',
-    onError: (error) => logger.warn({ err: error }, 'the wake-up connection broke and is opened again'),
-    onWake: (wake) => onWake(wake, checkIns, board),
-  });
+  const wakeUps = {
+    onError: (error: unknown) => logger.warn({ err: error }, 'the wake-up connection broke and is opened again'),
+    onWake: (wake: Wake) => onWake(wake, checkIns, board),
+  };
+  const listener = config.REDIS_URL === undefined
+    ? new WakeListener({ url: config.DATABASE_URL, applicationName: 'palisade-gateway-wake', ...wakeUps })
+    : new RedisWakeListener({ url: config.REDIS_URL, ...wakeUps });
   await listener.start();
   const stopReload = reloadTls(app.getHttpServer() as unknown as Http2SecureServer, config.PALISADE_GATEWAY_TLS_DIR, tlsOptions, ({ ok, error }) => (ok ? logger.info('new TLS certificates are in use') : logger.warn({ err: error }, 'new TLS files could not be used yet')));
-  const review = setInterval(() => checkIns.stirAll(), REVIEW_MS);
+  const review = setInterval(() => checkIns.stirAll(), config.PALISADE_REVIEW_MS);
   return {
     port: (app.getHttpServer().address() as AddressInfo).port,
     metrics,

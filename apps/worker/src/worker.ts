@@ -11,6 +11,7 @@ import {
   postgresOwnerLookup,
   postgresTrustMetadata,
   postgresWorkFinder,
+  RedisWakeRelay,
   WakeListener,
   type Wake,
 } from '@palisade/store';
@@ -33,6 +34,8 @@ import { RolloutDispatcher } from './rollouts/rollout-dispatcher.ts';
 import { workerRepositories } from './worker-repositories.ts';
 
 const MINUTE_MS = 60_000;
+/** Wake-ups that gateways wait for. */
+const FOR_GATEWAYS: ReadonlySet<string> = new Set(['agent-outcome', 'desired', 'identities']);
 
 export interface RunningWorker {
   /** Rejects when the database does not answer. */
@@ -130,11 +133,13 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const background = [requests, outbox, reconciler, identities, catchUp, sweeps, metadata, checkpoints, flowUpkeep];
 
   await dispatcher.start();
+  const relay = config.REDIS_URL === undefined ? undefined : new RedisWakeRelay({ url: config.REDIS_URL, onError: (error) => logger.warn({ err: error }, 'wake-ups cannot be passed on to Redis; gateways look by themselves meanwhile') });
   const listener = new WakeListener({
     url: config.DATABASE_URL,
     applicationName: 'palisade-worker-wake',
     onError: (error) => logger.warn({ err: error }, 'the wake-up connection broke and is opened again'),
     onWake: (wake) => {
+      if (FOR_GATEWAYS.has(wake.topic)) relay?.relay(wake);
       for (const periodic of wokenBy(wake, { requests, outbox, reconciler, identities })) periodic.wake();
       const known = wake.topic === 'endpoint-report' || wake.topic === 'observed';
       if (!known || wake.tenant === null || wake.cluster === null) return;
@@ -148,6 +153,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     ping: async () => void (await source.query('SELECT 1')),
     async close() {
       await listener.close();
+      relay?.close();
       await Promise.all(background.map((periodic) => periodic.stop()));
       await dispatcher.close();
       await flows.close();

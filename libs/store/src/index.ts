@@ -28,6 +28,7 @@ export { postgresClusterNames, postgresIdentities } from './identities/identity-
 export { postgresRollouts } from './rollouts/rollout-repository.ts';
 export { postgresWorkFinder, type TenantWork, type WorkFinder } from './rollouts/work-finder.ts';
 export { WakeListener, type Wake } from './wake-listener.ts';
+export { RedisWakeListener, RedisWakeRelay } from './redis-wake.ts';
 export { bundleRepositories, enrollmentRepositories, nodeRepositories, rolloutRepositories } from './fleet-repositories.ts';
 export { flowDenyDelta } from './rollouts/flow-deny-delta.ts';
 export { postgresLocalActs } from './fleet/local-act-repository.ts';

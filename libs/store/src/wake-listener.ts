@@ -63,7 +63,8 @@ export class WakeListener {
   }
 }
 
-function parseWake(payload: string | undefined): Wake | null {
+/** Null where the payload is no wake-up. */
+export function parseWake(payload: string | undefined): Wake | null {
   try {
     const value = JSON.parse(payload ?? '') as Record<string, unknown>;
     const text = (name: string): string | null => (typeof value[name] === 'string' ? value[name] : null);

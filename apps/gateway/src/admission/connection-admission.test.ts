@@ -5,7 +5,10 @@ import { ConnectionAdmission } from './connection-admission.ts';
 
 const open: (Socket | Server)[] = [];
 afterEach(() => {
-  for (const one of open.splice(0)) 'destroy' in one ? one.destroy() : one.close();
+  for (const one of open.splice(0)) {
+    if ('destroy' in one) one.destroy();
+    else one.close();
+  }
 });
 
 /** A pair of connected sockets: what the server sees, and the other side. */
