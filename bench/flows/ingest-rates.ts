@@ -18,7 +18,9 @@ import { Traffic } from './traffic.ts';
 export const TENANT: TenantId = parseTenantId('01999999-0000-7000-8000-000000000001');
 export const CLUSTER = '01999999-0000-7000-8000-0000000000c1';
 
-const CONNECTIONS = 2;
+const CONNECTIONS = 3;
+/** Batches that an agent with full credit has under way. */
+const UNDER_WAY = 4;
 
 export interface IngestRates {
   readonly gatewayRates: readonly number[];
@@ -26,7 +28,10 @@ export interface IngestRates {
   readonly ratios: readonly number[];
   readonly flowsPerCpuSecond: number;
   readonly wireBytesPerFlow: number;
-  readonly batchCount: number;
+  /** Processor time, microseconds a row, medians: gateway, all PostgreSQL processes under it, and under the ceiling. */
+  readonly gatewayCpuUs: number;
+  readonly postgresCpuUs: number;
+  readonly ceilingCpuUs: number;
 }
 
 export interface IngestPlan {
@@ -65,15 +70,18 @@ function leafName(): string {
   return `palisade.flow_${new Date().toISOString().slice(0, 10).replaceAll('-', '')}`;
 }
 
-/** The rows that the gateway stored last, as binary COPY chunks of the sizes it committed. */
-async function capture(adminUrl: string, firstBatch: string, chunks: number): Promise<Buffer[]> {
+/** The rows that the gateway stored since, as binary COPY chunks: one for each of its commits, with that commit's rows. */
+async function capture(adminUrl: string, firstBatch: string): Promise<Buffer[]> {
   const client = new pg.Client({ connectionString: adminUrl });
   await client.connect();
   try {
+    const { rows: commits } = await client.query<{ batches: string[] }>(
+      'SELECT array_agg(batch_id::text) AS batches FROM palisade.flow_batch WHERE batch_id > $1 GROUP BY commit_order ORDER BY commit_order', [firstBatch],
+    );
     const captured: Buffer[] = [];
-    for (let chunk = 0; chunk < chunks; chunk++) {
+    for (const { batches } of commits) {
       const parts: Buffer[] = [];
-      const sql = `COPY (SELECT * FROM ${leafName()} WHERE batch_id > ${firstBatch} AND batch_id % ${chunks} = ${chunk}) TO STDOUT (FORMAT binary)`;
+      const sql = `COPY (SELECT * FROM ${leafName()} WHERE batch_id IN (${batches.join()}) ORDER BY batch_id, "row") TO STDOUT (FORMAT binary)`;
       for await (const part of client.query(copyTo(sql)) as AsyncIterable<Buffer>) parts.push(part);
       captured.push(Buffer.concat(parts));
     }
@@ -116,29 +124,38 @@ export async function measureIngest(server: BenchServer, gateway: BenchDatabase,
   for (const pool of [ingestPool, copyPool]) pool.on('error', () => undefined);
   const ingest = new IngestFlowBatch({ sink: new PostgresFlowSink(ingestPool), options: { commits: CONNECTIONS, queueRows: 400_000, tenantRows: 400_000 } });
   const rows = plan.agents * plan.batchesPerAgent * plan.rowsPerBatch;
-  const result = { gatewayRates: [] as number[], ceilingRates: [] as number[], ratios: [] as number[], cpu: [] as number[] };
+  const result = { gatewayRates: [] as number[], ceilingRates: [] as number[], ratios: [] as number[], cpu: [] as number[], gatewayCpu: [] as number[], postgresCpu: [] as number[], ceilingCpu: [] as number[] };
   let bytes = 0;
+  // The first flows of an agent bring all its names; what is measured is an agent that runs.
   await throughGateway(ingest, encodeRound({ ...plan, batchesPerAgent: 1 }, 99), plan.agents);
   for (let round = 0; round < plan.rounds; round++) {
     const batches = encodeRound(plan, round);
     bytes += batches.reduce((sum, batch) => sum + batch.length, 0);
     const first = await lastBatch(gateway.adminUrl);
-    const commitsBefore = ingest.figures().commits;
-    const cpuBefore = server.cpuSeconds() + process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6;
-    const seconds = await throughGateway(ingest, batches, plan.agents);
-    const cpu = server.cpuSeconds() + process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6 - cpuBefore;
-    const chunks = await capture(gateway.adminUrl, first, Math.max(1, ingest.figures().commits - commitsBefore));
+    const postgresBefore = server.cpuSeconds();
+    const ownBefore = process.cpuUsage();
+    const seconds = await throughGateway(ingest, batches, plan.agents * UNDER_WAY);
+    const { user, system } = process.cpuUsage(ownBefore);
+    const own = (user + system) / 1e6;
+    const cpu = own + server.cpuSeconds() - postgresBefore;
+    const chunks = await capture(gateway.adminUrl, first);
+    const ceilingBefore = server.cpuSeconds();
     const ceilingSeconds = await throughCopy(copyPool, chunks);
+    const ceilingCpu = server.cpuSeconds() - ceilingBefore;
     result.gatewayRates.push(rows / seconds);
     result.ceilingRates.push(rows / ceilingSeconds);
     result.ratios.push(ceilingSeconds / seconds);
     result.cpu.push(rows / cpu);
+    result.gatewayCpu.push((own * 1e6) / rows);
+    result.postgresCpu.push(((cpu - own) * 1e6) / rows);
+    result.ceilingCpu.push((ceilingCpu * 1e6) / rows);
   }
   await ingestPool.end();
   await copyPool.end();
   return {
     gatewayRates: result.gatewayRates, ceilingRates: result.ceilingRates, ratios: result.ratios, flowsPerCpuSecond: median(result.cpu),
-    wireBytesPerFlow: bytes / (rows * plan.rounds), batchCount: plan.agents * plan.batchesPerAgent * plan.rounds,
+    wireBytesPerFlow: bytes / (rows * plan.rounds),
+    gatewayCpuUs: median(result.gatewayCpu), postgresCpuUs: median(result.postgresCpu), ceilingCpuUs: median(result.ceilingCpu),
   };
 }
 

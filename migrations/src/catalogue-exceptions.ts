@@ -21,7 +21,6 @@ export const CATALOGUE_EXCEPTIONS: {
     enrollment_tokens_public_id_key: 'The public id of an enrollment token is looked up before its tenant is known.',
     nodes_by_id: 'A node that recovers names itself before its tenant is known.',
     outbox_in_order: 'The dispatcher takes work in order across tenants.',
-    flow_time: 'A block range index for retention and time windows; the leading column of such an index has no meaning.',
   },
   functionsOfOwner: {
     'palisade.flow_ensure_partitions(date,date)': 'Only the owner of a table can make its partitions.',

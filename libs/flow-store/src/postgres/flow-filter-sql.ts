@@ -13,11 +13,21 @@ import {
 
 /** Values of a statement; each use gives its placeholder. */
 export class Parameters {
-  readonly values: unknown[] = [];
+  readonly values: unknown[];
+
+  /** @param values placeholders that the statement has already */
+  constructor(values: readonly unknown[] = []) {
+    this.values = [...values];
+  }
 
   add(value: unknown): string {
     this.values.push(value);
     return `$${this.values.length}`;
+  }
+
+  /** That a column holds the id of an entry `p` of a dictionary table for which the condition is true. */
+  among(column: string, table: string, condition: string): string {
+    return `${column} IN (SELECT p.id FROM palisade.${table} p WHERE ${condition})`;
   }
 }
 
@@ -92,7 +102,7 @@ function peerConditions(filter: FlowEndFilter, parameters: Parameters): Conditio
 function endCondition(end: 'source' | 'destination', filter: FlowEndFilter, parameters: Parameters): string {
   const peer = peerConditions(filter, parameters).filter((condition) => condition !== undefined);
   return every([
-    peer.length === 0 ? undefined : `f.${end}_id IN (SELECT p.id FROM palisade.flow_peer p WHERE ${peer.join(' AND ')})`,
+    peer.length === 0 ? undefined : parameters.among(`f.${end}_id`, 'flow_peer', peer.join(' AND ')),
     filter.ports === undefined ? undefined : `f.${end}_port = ANY (${parameters.add(filter.ports)}::integer[])`,
   ]);
 }
@@ -107,21 +117,22 @@ function policyCondition(filter: FlowPolicyFilter, parameters: Parameters): stri
   };
   const element = `SELECT 1 FROM jsonb_array_elements(p.policies) e WHERE e @> ${parameters.add(JSON.stringify(wanted))}::jsonb`;
   const missed = filter.rule === 'default-deny' ? ` AND NOT e ? 'index'` : '';
-  return `f.policy_set_id IN (SELECT p.id FROM palisade.flow_policy_set p WHERE EXISTS (${element}${missed}))`;
+  return parameters.among('f.policy_set_id', 'flow_policy_set', `EXISTS (${element}${missed})`);
 }
 
 function numbers<Name extends string>(column: string, names: readonly Name[] | undefined, codes: Readonly<Record<Name, number>>, parameters: Parameters): string | undefined {
   return names === undefined ? undefined : `${column} = ANY (${parameters.add(names.map((name) => codes[name]))}::smallint[])`;
 }
 
-function inDictionary(column: string, table: string, condition: string | undefined): string | undefined {
-  return condition === undefined ? undefined : `${column} IN (SELECT p.id FROM palisade.${table} p WHERE ${condition})`;
+function inDictionary(column: string, table: string, condition: string | undefined, parameters: Parameters): string | undefined {
+  return condition === undefined ? undefined : parameters.among(column, table, condition);
 }
 
+/** Only HTTP has a status; that the request is there lets the planner take the index of layer 7. */
 function statusCondition(status: string, parameters: Parameters): string {
   return status.endsWith('+')
-    ? `starts_with(f.http_status::text, ${parameters.add(status.slice(0, -1))})`
-    : `f.http_status::text = ${parameters.add(status)}`;
+    ? `(f.http_id IS NOT NULL AND starts_with(f.http_status::text, ${parameters.add(status.slice(0, -1))}))`
+    : `(f.http_id IS NOT NULL AND f.http_status::text = ${parameters.add(status)})`;
 }
 
 function layerConditions(filter: FlowFilter, parameters: Parameters): Conditions {
@@ -129,11 +140,11 @@ function layerConditions(filter: FlowFilter, parameters: Parameters): Conditions
   return [
     tcpFlags === undefined ? undefined : `(f.protocol = 6 AND EXISTS (SELECT 1 FROM unnest(${parameters.add(tcpFlags)}::integer[]) m WHERE (coalesce(f.tcp_flags, 0) & m) = m))`,
     layer7 === undefined ? undefined : some(layer7.map((layer) => `f.${layer}_id IS NOT NULL`)),
-    inDictionary('f.process_id', 'flow_process', named('p."binary"', filter.processes, parameters)),
-    inDictionary('f.http_id', 'flow_http', httpMethods === undefined ? undefined : `p.method = ANY (${parameters.add(httpMethods)}::text[])`),
-    inDictionary('f.http_id', 'flow_http', named('p.path', filter.httpPaths, parameters)),
+    inDictionary('f.process_id', 'flow_process', named('p."binary"', filter.processes, parameters), parameters),
+    inDictionary('f.http_id', 'flow_http', httpMethods === undefined ? undefined : `p.method = ANY (${parameters.add(httpMethods)}::text[])`, parameters),
+    inDictionary('f.http_id', 'flow_http', named('p.path', filter.httpPaths, parameters), parameters),
     httpStatuses === undefined ? undefined : some(httpStatuses.map((status) => statusCondition(status, parameters))),
-    inDictionary('f.dns_id', 'flow_dns', named('p.query', filter.dnsQueries, parameters)),
+    inDictionary('f.dns_id', 'flow_dns', named('p.query', filter.dnsQueries, parameters), parameters),
   ];
 }
 
@@ -149,7 +160,7 @@ function filterCondition(filter: FlowFilter, parameters: Parameters): string {
     numbers('f.drop_reason', filter.dropReasons, DROP_REASON, parameters),
     protocols === undefined ? undefined : `f.protocol = ANY (${parameters.add(protocols)}::smallint[])`,
     filter.reply === undefined ? undefined : `f.is_reply = ${filter.reply}`,
-    inDictionary('f.observer_id', 'flow_observer', named('p.node', filter.observers, parameters)),
+    inDictionary('f.observer_id', 'flow_observer', named('p.node', filter.observers, parameters), parameters),
     policies === undefined ? undefined : some(policies.map((policy) => policyCondition(policy, parameters))),
     shadowDiffers === undefined ? undefined : `f.shadow_verdict IS ${shadowDiffers ? 'NOT ' : ''}NULL`,
     numbers('f.shadow_verdict', filter.shadowVerdicts, VERDICT, parameters),
@@ -173,6 +184,6 @@ export function selectionCondition({ allow, deny }: FlowSelection, parameters: P
 
 /** Namespaces an actor is bound to: one of the ends must lie in them. */
 export function namespaceScopeCondition(namespaces: readonly string[], parameters: Parameters): string {
-  const peers = `(SELECT p.id FROM palisade.flow_peer p WHERE p.namespace = ANY (${parameters.add(namespaces)}::text[]))`;
-  return `(f.source_id IN ${peers} OR f.destination_id IN ${peers})`;
+  const inside = `p.namespace = ANY (${parameters.add(namespaces)}::text[])`;
+  return `(${parameters.among('f.source_id', 'flow_peer', inside)} OR ${parameters.among('f.destination_id', 'flow_peer', inside)})`;
 }

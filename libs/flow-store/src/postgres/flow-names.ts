@@ -3,7 +3,7 @@ import type { SentFlowBatch } from '@palisade/control';
 import type { Pool } from 'pg';
 import { entryKey, loadEntries, type DictionaryEntry } from './flow-dictionary.ts';
 import { DICTIONARY_NAMES, DICTIONARY_TABLES, dictionaryEntries, partyEntry, type DictionaryName } from './flow-tables.ts';
-import { inTransaction, setTenant } from './tenant-transaction.ts';
+import { beginAs, inTransaction } from './tenant-transaction.ts';
 
 /** What the indexes of a batch mean in the store. */
 export interface BatchNames {
@@ -108,8 +108,7 @@ export class FlowNames {
 
   async #load(tenantId: string, missing: readonly Missing[]): Promise<void> {
     const byTable = Map.groupBy(missing, ({ table }) => table);
-    const found = await inTransaction(this.#pool, 'BEGIN', async (client) => {
-      await setTenant(client, tenantId);
+    const found = await inTransaction(this.#pool, beginAs(tenantId), async (client) => {
       const all = new Map<DictionaryName, Map<string, number>>();
       for (const name of DICTIONARY_NAMES) {
         const wanted = byTable.get(name);

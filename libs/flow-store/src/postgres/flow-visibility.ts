@@ -6,7 +6,7 @@ export function visibleFlows(context: TenantContext, clusterId: string | undefin
   const { clusters, namespaces } = context.actor.scope;
   const wanted = clusterId !== undefined ? [clusterId] : clusters === 'all' ? undefined : clusters;
   return [
-    ...(wanted === undefined ? [] : [`f.observer_id IN (SELECT p.id FROM palisade.flow_observer p WHERE p.cluster_id = ANY (${parameters.add(wanted)}::uuid[]))`]),
+    ...(wanted === undefined ? [] : [parameters.among('f.observer_id', 'flow_observer', `p.cluster_id = ANY (${parameters.add(wanted)}::uuid[])`)]),
     ...(clusterId === undefined || clusters === 'all' || clusters.includes(clusterId) ? [] : ['false']),
     ...(namespaces === 'all' ? [] : [namespaceScopeCondition(namespaces, parameters)]),
   ];

@@ -6,6 +6,7 @@ import { committedAfter, ofBatches, TAIL_BATCHES, takeBatches, type CommittedBat
 import { readCoverage } from './flow-coverage.ts';
 import { Parameters, selectionCondition } from './flow-filter-sql.ts';
 import { FLOW_ROW_COLUMNS, nameFlows, type FlowRow } from './flow-rows.ts';
+import { LookupParameters, type Statement } from './flow-lookups.ts';
 import { visibleFlows } from './flow-visibility.ts';
 import { inReadTransaction, timestampText } from './read-transaction.ts';
 
@@ -69,7 +70,9 @@ interface Slices {
 const FIRST_SLICE_US = 600_000_000;
 const SLICE_GROWTH = 4;
 /** After this, a page is given as it is: seldom flows are found over several pages rather than in one long query. */
-const PAGE_BUDGET_MS = 150;
+const PAGE_BUDGET_MS = 120;
+/** A slice that would have to be narrower than this share of the one before it is left to the next page. */
+const LEAST_SHARE = 0.5;
 
 /** The place between two instants: everything on the near side of `us` is told. */
 function positionAt(us: number, order: FlowQuery['order']): FlowPosition {
@@ -80,30 +83,41 @@ function positionAt(us: number, order: FlowQuery['order']): FlowPosition {
 async function listSlices(client: PoolClient, context: TenantContext, query: FlowQuery): Promise<Slices> {
   const startedAt = performance.now();
   const rows: FlowRow[] = [];
+  const wanted = await resolvedConditions(client, context, query);
   const newest = query.order === 'newest';
   // Flows of the instant where the page before ended are still to come.
   let nearUs = query.after === undefined ? (newest ? query.untilUs : query.sinceUs) : newest ? Math.min(query.untilUs, query.after.lastSeenUs + 1) : Math.max(query.sinceUs, query.after.lastSeenUs);
   // The part of the window that has not happened yet is free.
   const aheadUs = newest ? Math.max(0, nearUs - Date.now() * 1000) : 0;
-  for (let width = FIRST_SLICE_US + aheadUs; ; width *= SLICE_GROWTH) {
-    const farUs = newest ? Math.max(query.sinceUs, nearUs - width) : Math.min(query.untilUs, nearUs + width);
+  for (let width = FIRST_SLICE_US, ahead = aheadUs; ; ahead = 0) {
+    const farUs = newest ? Math.max(query.sinceUs, nearUs - width - ahead) : Math.min(query.untilUs, nearUs + width);
     const slice = { sinceUs: Math.min(nearUs, farUs), untilUs: Math.max(nearUs, farUs) };
-    rows.push(...(await listRows(client, context, { ...query, ...slice }, query.limit + 1 - rows.length)));
+    const sliceAt = performance.now();
+    rows.push(...(await listRows(client, wanted, { ...query, ...slice }, query.limit + 1 - rows.length)));
     if (rows.length > query.limit || farUs === (newest ? query.sinceUs : query.untilUs)) return { rows };
     nearUs = farUs;
-    // The next slice would take about four times as long as all before it.
-    if (width > FIRST_SLICE_US + aheadUs && (performance.now() - startedAt) * SLICE_GROWTH > PAGE_BUDGET_MS) return { rows, reachedUs: farUs };
+    // As wide as the time left allows, going by what the slice before took.
+    const now = performance.now();
+    const share = (PAGE_BUDGET_MS - (now - startedAt)) / Math.max(1, now - sliceAt);
+    if (share < LEAST_SHARE) return { rows, reachedUs: farUs };
+    width = Math.ceil(width * Math.min(SLICE_GROWTH, share));
   }
 }
 
-async function listRows(client: PoolClient, context: TenantContext, query: FlowQuery, limit: number): Promise<FlowRow[]> {
-  const parameters = new Parameters();
+/** What is asked for and may be seen, as one condition on `palisade.flow f` in which dictionaries have been looked up. */
+async function resolvedConditions(client: PoolClient, context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'selection'>): Promise<Statement> {
+  const parameters = new LookupParameters();
+  const conditions = [...visibleFlows(context, query.clusterId, parameters), selectionCondition(query.selection, parameters)];
+  return parameters.resolve(client, conditions.join(' AND '));
+}
+
+async function listRows(client: PoolClient, wanted: Statement, query: FlowQuery, limit: number): Promise<FlowRow[]> {
+  const parameters = new Parameters(wanted.values);
   const conditions = [
+    wanted.sql,
     `f.last_seen >= ${parameters.add(timestampText(query.sinceUs))}::timestamptz`,
     `f.last_seen < ${parameters.add(timestampText(query.untilUs))}::timestamptz`,
     ...keyset(query.after, query.order, parameters),
-    ...visibleFlows(context, query.clusterId, parameters),
-    selectionCondition(query.selection, parameters),
   ];
   const way = query.order === 'newest' ? 'DESC' : 'ASC';
   const sql = `SELECT ${FLOW_ROW_COLUMNS} FROM palisade.flow f WHERE ${conditions.join(' AND ')}
@@ -114,12 +128,9 @@ async function listRows(client: PoolClient, context: TenantContext, query: FlowQ
 async function batchRows(
   client: PoolClient, context: TenantContext, query: Pick<FlowQuery, 'clusterId' | 'selection'>, batches: readonly CommittedBatch[],
 ): Promise<FlowRow[]> {
-  const parameters = new Parameters();
-  const conditions = [
-    ...ofBatches(batches, parameters),
-    ...visibleFlows(context, query.clusterId, parameters),
-    selectionCondition(query.selection, parameters),
-  ];
+  const wanted = await resolvedConditions(client, context, query);
+  const parameters = new Parameters(wanted.values);
+  const conditions = [wanted.sql, ...ofBatches(batches, parameters)];
   const sql = `SELECT ${FLOW_ROW_COLUMNS} FROM palisade.flow f WHERE ${conditions.join(' AND ')} ORDER BY f.batch_id, f."row"`;
   return (await client.query<FlowRow>(sql, parameters.values)).rows;
 }

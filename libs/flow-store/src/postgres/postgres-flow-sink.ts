@@ -9,7 +9,7 @@ import { insertEdgeParts } from './edge-statements.ts';
 import { copyChunks, FLOW_COPY_COLUMNS, uuidWords, type CopySource } from './flow-copy.ts';
 import { FlowNames, type BatchNames } from './flow-names.ts';
 import { PartitionDays } from './partition-days.ts';
-import { inTransaction, setTenant } from './tenant-transaction.ts';
+import { beginAs, inTransaction, setTenant } from './tenant-transaction.ts';
 
 /** Rows of one day; absent: all of the batch. */
 type DayRows = Uint16Array | undefined;
@@ -64,7 +64,9 @@ export class PostgresFlowSink implements FlowSink {
       const days = await this.#days.known();
       const names = await this.#names.resolve(batches);
       const prepared = batches.map((sent, index) => ({ sent, ...(names[index] as BatchNames), ...partitioned(sent.batch, days) }));
-      return await inTransaction(this.#pool, 'BEGIN', (client) => store(client, prepared));
+      const first = batches[0]?.sender.tenantId;
+      if (first === undefined) return [];
+      return await inTransaction(this.#pool, beginAs(first), (client) => store(client, first, prepared));
     } catch (error) {
       this.#days.forget();
       throw classify(error);
@@ -72,9 +74,9 @@ export class PostgresFlowSink implements FlowSink {
   }
 }
 
-async function store(client: PoolClient, prepared: readonly Prepared[]): Promise<FlowAppendOutcome[]> {
+async function store(client: PoolClient, first: string, prepared: readonly Prepared[]): Promise<FlowAppendOutcome[]> {
   const stored = new Map<string, number>();
-  let current = '';
+  let current = first;
   // Round trips are what a commit waits for: most commits hold one tenant.
   const become = async (tenantId: string): Promise<void> => {
     if (tenantId !== current) await setTenant(client, tenantId);

@@ -1,7 +1,7 @@
 import { DomainError } from '@palisade/errors';
-import type { TenantContext } from '@palisade/tenancy';
+import { parseTenantId, type TenantContext } from '@palisade/tenancy';
 import type { Pool, PoolClient } from 'pg';
-import { inTransaction, setTenant } from './tenant-transaction.ts';
+import { inTransaction } from './tenant-transaction.ts';
 
 const STATEMENT_TIMEOUT_MS = 10_000;
 
@@ -11,15 +11,16 @@ export function timestampText(us: number): string {
   return `${new Date(ms).toISOString().slice(0, -1)}${String(us - ms * 1000).padStart(3, '0')}Z`;
 }
 
+/** One round trip for all that comes before a question. The id is in the form of a UUID: it cannot hold anything else. */
+function beginReading(tenantId: TenantContext['tenantId']): string {
+  // Compiling a plan takes longer than these questions may.
+  return `BEGIN READ ONLY; SELECT set_config('app.tenant_id', '${parseTenantId(tenantId)}', true), set_config('statement_timeout', '${STATEMENT_TIMEOUT_MS}', true), set_config('jit', 'off', true)`;
+}
+
 /** Reads in one transaction that sees only the tenant. @throws DomainError `service.unavailable` when a statement takes too long */
 export async function inReadTransaction<Result>(pool: Pool, context: TenantContext, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
   try {
-    return await inTransaction(pool, 'BEGIN READ ONLY', async (client) => {
-      await setTenant(client, context.tenantId);
-      // Compiling a plan takes longer than these questions may.
-      await client.query(`SELECT set_config('statement_timeout', $1, true), set_config('jit', 'off', true)`, [String(STATEMENT_TIMEOUT_MS)]);
-      return work(client);
-    });
+    return await inTransaction(pool, beginReading(context.tenantId), work);
   } catch (error) {
     if (isNoConnection(error)) throw new DomainError('service.unavailable', 'The flow store is busy or restarting; try again in a moment.', { cause: error });
     // 57014: query_canceled by the timeout.

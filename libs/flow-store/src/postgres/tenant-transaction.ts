@@ -1,4 +1,5 @@
 import { DomainError } from '@palisade/errors';
+import { parseTenantId } from '@palisade/tenancy';
 import type { Pool, PoolClient } from 'pg';
 
 /** Errors after which a connection must not go back to the pool (tenancy-and-audit.md): the server went away or became read-only. */
@@ -29,6 +30,12 @@ export async function inTransaction<Result>(pool: Pool, begin: string, work: (cl
     if (!broken) client.removeListener('error', onError);
     client.release(broken);
   }
+}
+
+/** Begins as one tenant, in one round trip. */
+export function beginAs(tenantId: string): string {
+  // A statement without parameters, so the id is checked here: a UUID can hold nothing else.
+  return `BEGIN; SELECT set_config('app.tenant_id', '${parseTenantId(tenantId)}', true)`;
 }
 
 /** From now on the transaction sees this tenant and no other. */
