@@ -25,7 +25,8 @@ const session = new Session(folder);
 const scratch = mkdtempSync(join(tmpdir(), 'palisade-clickhouse-'));
 
 function quoted(text: string): string {
-  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", String.raw`\'`)}'`;
+  // A byte of zero would end the statement in the engine's C interface.
+  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", String.raw`\'`).replaceAll('\0', String.raw`\0`)}'`;
 }
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer> {

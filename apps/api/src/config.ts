@@ -1,9 +1,10 @@
-import { listenAddress, logLevel, postgresUrl } from '@palisade/nest-kit';
+import { flowStoreIsReachable, flowStoreSettings, listenAddress, logLevel, postgresUrl } from '@palisade/nest-kit';
 import { z } from 'zod';
 
 /** The environment of the API. */
 export const configSchema = z.object({
   DATABASE_URL: postgresUrl,
+  ...flowStoreSettings,
   PALISADE_API_LISTEN: listenAddress.prefault('127.0.0.1:7080'),
   PALISADE_LOG_LEVEL: logLevel,
   PALISADE_API_POOL_SIZE: z.coerce.number().int().min(1).max(200).default(10),
@@ -20,6 +21,6 @@ export const configSchema = z.object({
   PALISADE_HUBBLE_READMIT_MS: z.coerce.number().int().min(50).max(3_600_000).default(30_000),
   /** Folder with `server.crt` and `server.key`; without it the observer API is off, for passwords travel there. */
   PALISADE_HUBBLE_TLS_DIR: z.string().min(1).optional(),
-});
+}).refine(...flowStoreIsReachable);
 
 export type ApiConfig = z.output<typeof configSchema>;

@@ -1,8 +1,9 @@
-import { listenAddress, logLevel, postgresUrl, readConfig } from '@palisade/nest-kit';
+import { flowStoreIsReachable, flowStoreSettings, listenAddress, logLevel, postgresUrl, readConfig } from '@palisade/nest-kit';
 import { z } from 'zod';
 
 const schema = z.object({
   DATABASE_URL: postgresUrl,
+  ...flowStoreSettings,
   INGEST_DATABASE_URL: postgresUrl,
   PALISADE_GATEWAY_LISTEN: listenAddress.prefault('0.0.0.0:7443'),
   PALISADE_GATEWAY_ADMIN_LISTEN: listenAddress.prefault('127.0.0.1:7444'),
@@ -12,6 +13,8 @@ const schema = z.object({
   PALISADE_LOG_LEVEL: logLevel,
   /** Held check-ins are looked at this often though no wake-up came, milliseconds. */
   PALISADE_REVIEW_MS: z.coerce.number().int().min(1_000).max(600_000).default(10_000),
+  /** Folder of this gateway's own, on a disk that keeps: flows wait there between their acknowledgement and ClickHouse. */
+  FLOW_SPOOL_DIR: z.string().min(1).optional(),
   /** Longest a check-in is held, milliseconds. */
   PALISADE_HOLD_LIMIT_MS: z.coerce.number().int().min(0).max(300_000).default(60_000),
   /** Check-ins that may wait for the database at once; more are told to come back. */
@@ -26,7 +29,7 @@ const schema = z.object({
   PALISADE_FLOW_LIMIT: z.coerce.number().int().min(1).max(10_000).default(64),
   /** Downloads under way at once. */
   PALISADE_DOWNLOAD_LIMIT: z.coerce.number().int().min(1).max(100_000).default(20_000),
-});
+}).refine(...flowStoreIsReachable).refine((config) => config.FLOW_STORE === 'postgres' || config.FLOW_SPOOL_DIR !== undefined, { path: ['FLOW_SPOOL_DIR'], error: 'is needed with FLOW_STORE=clickhouse' });
 
 export type GatewayConfig = z.output<typeof schema>;
 

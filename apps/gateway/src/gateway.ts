@@ -2,7 +2,7 @@ import type { Http2SecureServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { createMetrics, Gauge, NestLogger, ProblemFilter, type Logger, type Registry } from '@palisade/nest-kit';
+import { clickHouseOf, createMetrics, Gauge, NestLogger, ProblemFilter, type Logger, type Registry } from '@palisade/nest-kit';
 import { PROTOBUF_CONTENT_TYPE } from '@palisade/protocol';
 import { openAgentPool, postgresAgentDesk, postgresAgentRequestDesk, RedisWakeListener, WakeListener, type Wake } from '@palisade/store';
 import type { FastifyInstance } from 'fastify';
@@ -14,6 +14,7 @@ import { CheckInDesk } from './check-in/check-in-desk.ts';
 import { takeCheckIn } from './check-in/check-in-stream.ts';
 import type { GatewayConfig } from './config.ts';
 import { withDownloadCache } from './downloads/cached-agent-desk.ts';
+import type { FlowsModuleOptions } from './flows/flows.module.ts';
 import { GatewayModule } from './gateway.module.ts';
 import { RequestBoard } from './requests/request-board.ts';
 import { tlsOptions } from './tls/tls-material.ts';
@@ -99,7 +100,7 @@ async function listen(config: GatewayConfig, logger: Logger, metrics: Registry, 
   const server = adapter.getInstance<FastifyInstance>();
   server.addContentTypeParser(PROTOBUF_CONTENT_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   register(server);
-  const module = GatewayModule.register({ ingestDatabaseUrl: config.INGEST_DATABASE_URL, metrics });
+  const module = GatewayModule.register({ ingestDatabaseUrl: config.INGEST_DATABASE_URL, metrics, logger, ...clickHousePart(config) });
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, { logger: new NestLogger(logger), bodyParser: false });
   app.useGlobalFilters(new ProblemFilter(logger));
   await app.listen(config.PALISADE_GATEWAY_LISTEN.port, config.PALISADE_GATEWAY_LISTEN.host);
@@ -127,4 +128,11 @@ function exposeAdmission(metrics: Registry, admission: ConnectionAdmission, stre
   const each = (pick: (one: StreamAdmission) => number) => Object.entries(streams).map(([kind, one]) => ({ kind, value: pick(one) }));
   new Gauge({ name: 'palisade_gateway_requests', help: 'Requests under way by kind', labelNames: ['kind'], registers: [metrics], collect() { for (const { kind, value } of each((one) => one.figures().active)) this.set({ kind }, value); } });
   new Gauge({ name: 'palisade_gateway_refused_requests', help: 'Requests refused by kind since start', labelNames: ['kind'], registers: [metrics], collect() { for (const { kind, value } of each((one) => one.figures().refused)) this.set({ kind }, value); } });
+}
+
+/** Where flows go when it is not PostgreSQL. */
+function clickHousePart(config: GatewayConfig): Pick<FlowsModuleOptions, 'clickHouse'> {
+  const place = clickHouseOf(config);
+  // The configuration is refused when one is there without the other.
+  return place === undefined || config.FLOW_SPOOL_DIR === undefined ? {} : { clickHouse: { ...place, spoolDir: config.FLOW_SPOOL_DIR } };
 }

@@ -1,8 +1,9 @@
-import { listenAddress, logLevel, postgresUrl, readConfig } from '@palisade/nest-kit';
+import { flowStoreIsReachable, flowStoreSettings, listenAddress, logLevel, postgresUrl, readConfig } from '@palisade/nest-kit';
 import { z } from 'zod';
 
 const schema = z.object({
   DATABASE_URL: postgresUrl,
+  ...flowStoreSettings,
   /** Where the job queue lives when there is no Redis; DATABASE_URL when absent. */
   QUEUE_DATABASE_URL: postgresUrl.optional(),
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'is no Redis URL: use redis://host:port' }).optional(),
@@ -16,7 +17,7 @@ const schema = z.object({
   PALISADE_RECONCILE_MS: z.coerce.number().int().min(50).max(60_000).default(1_000),
   /** Rollout steps of one tenant at the same time. */
   PALISADE_TENANT_JOBS: z.coerce.number().int().min(1).max(100).default(2),
-});
+}).refine(...flowStoreIsReachable);
 
 export type WorkerConfig = z.output<typeof schema>;
 

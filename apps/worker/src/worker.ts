@@ -1,7 +1,7 @@
 import { AdvanceRollout, AssignWave, AuditLocalActs, EnrollNode, OpenEpoch, ProcessEndpointReports, RecoverNode, RenewCertificate, SealBundle } from '@palisade/control';
 import { loadWorkerKeys } from '@palisade/keys';
-import { PostgresFlowReader } from '@palisade/flow-store';
-import type { Logger } from '@palisade/nest-kit';
+import { clickHouseFlowReaders, postgresFlowReaders } from '@palisade/flow-store';
+import { clickHouseOf, type Logger } from '@palisade/nest-kit';
 import { parseRoot } from '@palisade/bundle';
 import {
   createUnitOfWork,
@@ -61,7 +61,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const images = new ImageRepository(postgresTrustMetadata(source), keys, Date.now);
   const catalogue = new FileProgramCatalogue(config.PALISADE_PROGRAMS_DIR, images);
   const flowPool = flowConnections(config.DATABASE_URL);
-  const validator = new CandidateValidator({ unitOfWork, programs: new KernelProgramCheck(), flows: new PostgresFlowReader(flowPool), now });
+  const clickHouse = clickHouseOf(config);
+  const flowReaders = clickHouse === undefined ? postgresFlowReaders(flowPool) : await clickHouseFlowReaders(clickHouse);
+  const validator = new CandidateValidator({ unitOfWork, programs: new KernelProgramCheck(), flows: flowReaders.reader, now });
   const sealBundle = new SealBundle({ unitOfWork, programs: catalogue, policies: new StoredPolicyContent(unitOfWork), validator, director, now });
   const advance = new AdvanceRollout({ unitOfWork, sealBundle, assignWave, denyDelta: flowDenyDelta(source) });
   const reports = new ProcessEndpointReports({ unitOfWork, director });
@@ -128,7 +130,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   // Agents read metadata before the first rollout, and the timestamp must stay fresh without one.
   const metadata = new Periodic({ name: 'image metadata', everyMs: 60 * MINUTE_MS, work: async () => { await catalogue.current(); }, logger });
   const checkpoints = new Periodic({ name: 'audit checkpoints', everyMs: MINUTE_MS, work: checkpointSigning(source, config.PALISADE_KEYS_DIR, () => work.tenants()), logger });
-  const flows = flowHousekeeping(config.DATABASE_URL, () => work.tenants());
+  const flows = await flowHousekeeping(config.DATABASE_URL, () => work.tenants(), clickHouse);
   const flowUpkeep = new Periodic({ name: 'flow housekeeping', everyMs: MINUTE_MS, work: () => flows.run(), logger });
   const background = [requests, outbox, reconciler, identities, catchUp, sweeps, metadata, checkpoints, flowUpkeep];
 
@@ -157,6 +159,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       await Promise.all(background.map((periodic) => periodic.stop()));
       await dispatcher.close();
       await flows.close();
+      await flowReaders.close();
       await flowPool.end();
       await source.destroy();
     },

@@ -1,5 +1,6 @@
 export { answerAdmin, startAdminServer, type AdminParts } from './admin-server.ts';
 export { ConfigError, listenAddress, logLevel, postgresUrl, readConfig, type ListenAddress } from './config.ts';
+export { clickHouseOf, flowStoreIsReachable, flowStoreSettings, type ClickHousePlace } from './flow-store-settings.ts';
 export { Health, type HealthCheck, type HealthReport } from './health.ts';
 export { createLogger, NestLogger, type Logger } from './logging.ts';
 export { Counter, createMetrics, Gauge, Histogram, httpLatency, Registry } from './metrics.ts';

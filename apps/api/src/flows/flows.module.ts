@@ -1,6 +1,7 @@
 import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { ExportFlows, ReadClusters, ReadFlowMetrics, ReadFlows, SummarizeDns, SummarizeFlows, type FlowStatistics } from '@palisade/control';
-import { PostgresFlowEdges, PostgresFlowReader, PostgresFlowSources, PostgresFlowStatistics } from '@palisade/flow-store';
+import { clickHouseFlowReaders, postgresFlowReaders, type FlowReaders } from '@palisade/flow-store';
+import { clickHouseOf } from '@palisade/nest-kit';
 import { clusterRepositories, createUnitOfWork, postgresAuditLog } from '@palisade/store';
 import pg from 'pg';
 import type { DataSource } from 'typeorm';
@@ -22,6 +23,14 @@ const CONNECTIONS = 4;
 /** Token of who reports flows. */
 export const FLOW_SOURCES = Symbol('FlowSources');
 
+/** Token of the reading parts of the flow store that is configured. */
+const FLOW_READERS = Symbol('FlowReaders');
+
+function openReaders(config: ApiConfig, pool: pg.Pool): Promise<FlowReaders> | FlowReaders {
+  const clickHouse = clickHouseOf(config);
+  return clickHouse === undefined ? postgresFlowReaders(pool) : clickHouseFlowReaders(clickHouse);
+}
+
 function openPool(config: ApiConfig): pg.Pool {
   const pool = new pg.Pool({ connectionString: config.DATABASE_URL, max: CONNECTIONS, connectionTimeoutMillis: 5_000, application_name: 'palisade-api-flows' });
   // An idle connection that the server closes is replaced when it is needed.
@@ -33,21 +42,22 @@ function openPool(config: ApiConfig): pg.Pool {
   controllers: [FlowsController, FollowController, SummariesController, MetricsController, ExportController],
   providers: [
     { provide: FLOW_POOL, inject: [API_CONFIG], useFactory: openPool },
-    { provide: ReadFlows, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new ReadFlows({ flows: new PostgresFlowReader(pool) }) },
-    { provide: SummarizeFlows, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new SummarizeFlows({ edges: new PostgresFlowEdges(pool) }) },
+    { provide: FLOW_READERS, inject: [API_CONFIG, FLOW_POOL], useFactory: openReaders },
+    { provide: ReadFlows, inject: [FLOW_READERS], useFactory: ({ reader }: FlowReaders) => new ReadFlows({ flows: reader }) },
+    { provide: SummarizeFlows, inject: [FLOW_READERS], useFactory: ({ edges }: FlowReaders) => new SummarizeFlows({ edges }) },
     {
       provide: ExportFlows,
       inject: [ReadFlows, DATA_SOURCE],
       useFactory: (flows: ReadFlows, source: DataSource) => new ExportFlows({ flows, unitOfWork: createUnitOfWork(source, (session) => ({ audit: postgresAuditLog(session) })) }),
     },
-    { provide: FLOW_STATISTICS, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new PostgresFlowStatistics(pool) },
+    { provide: FLOW_STATISTICS, inject: [FLOW_READERS], useFactory: ({ statistics }: FlowReaders) => statistics },
     { provide: SummarizeDns, inject: [FLOW_STATISTICS, ReadFlows], useFactory: (statistics: FlowStatistics, flows: ReadFlows) => new SummarizeDns({ statistics, flows }) },
     {
       provide: ReadFlowMetrics,
       inject: [SummarizeFlows, FLOW_STATISTICS],
       useFactory: (summaries: SummarizeFlows, statistics: FlowStatistics) => new ReadFlowMetrics({ summaries, statistics }),
     },
-    { provide: FLOW_SOURCES, inject: [FLOW_POOL], useFactory: (pool: pg.Pool) => new PostgresFlowSources(pool) },
+    { provide: FLOW_SOURCES, inject: [FLOW_READERS], useFactory: ({ sources }: FlowReaders) => sources },
     provideUseCase(ReadClusters, (source) => new ReadClusters({ unitOfWork: createUnitOfWork(source, clusterRepositories) })),
   ],
   exports: [ReadFlows, SummarizeFlows, FLOW_SOURCES],
@@ -55,11 +65,15 @@ function openPool(config: ApiConfig): pg.Pool {
 export class FlowsModule implements OnApplicationShutdown {
   readonly #pool: pg.Pool;
 
-  constructor(@Inject(FLOW_POOL) pool: pg.Pool) {
+  readonly #readers: FlowReaders;
+
+  constructor(@Inject(FLOW_POOL) pool: pg.Pool, @Inject(FLOW_READERS) readers: FlowReaders) {
     this.#pool = pool;
+    this.#readers = readers;
   }
 
   async onApplicationShutdown(): Promise<void> {
+    await this.#readers.close();
     await this.#pool.end();
   }
 }

@@ -1,7 +1,7 @@
 import { Inject, Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
-import { IngestFlowBatch, type FlowIngestFigures, type FlowIngestOptions } from '@palisade/control';
-import { PostgresFlowSink } from '@palisade/flow-store';
-import { Gauge, type Registry } from '@palisade/nest-kit';
+import { IngestFlowBatch, type FlowIngestFigures, type FlowIngestOptions, type FlowSink } from '@palisade/control';
+import { clickHouseFlowSink, PostgresFlowSink, type ClickHouseAddress, type SpoolFigures } from '@palisade/flow-store';
+import { Gauge, type Logger, type Registry } from '@palisade/nest-kit';
 import pg from 'pg';
 import { FlowsController } from './flows.controller.ts';
 
@@ -10,8 +10,40 @@ export interface FlowsModuleOptions {
   readonly ingestDatabaseUrl: string;
   readonly ingest?: Partial<FlowIngestOptions>;
   readonly metrics?: Registry;
+  /** Absent: flows are stored in PostgreSQL. */
+  readonly clickHouse?: ClickHouseAddress & { readonly spoolDir: string };
+  readonly logger?: Logger;
 }
 
+/** What stands behind the sink and has to be ended after it. */
+interface FlowStorePart {
+  readonly sink: FlowSink;
+  close(): Promise<void>;
+}
+
+async function openStore({ clickHouse, logger, metrics }: FlowsModuleOptions, pool: pg.Pool): Promise<FlowStorePart> {
+  if (clickHouse === undefined) return { sink: new PostgresFlowSink(pool), close: () => Promise.resolve() };
+  const { spoolDir, ...address } = clickHouse;
+  const { sink, close } = await clickHouseFlowSink(address, {
+    ledger: pool, spoolDir, onFailure: (error) => logger?.warn({ err: error }, 'flows wait in the spool: ClickHouse did not take them'),
+  });
+  if (metrics !== undefined) exposeSpool(metrics, () => sink.figures());
+  return { sink, close };
+}
+
+const SPOOL_FIGURES = {
+  spoolBytes: 'Bytes of acknowledged flows that have not landed in ClickHouse', spoolSegments: 'Segments that have not landed in ClickHouse',
+  landedSegments: 'Segments landed since start', landedRows: 'Rows landed since start', failures: 'Landings that failed and are tried again',
+} as const satisfies Partial<Record<keyof SpoolFigures, string>>;
+
+function exposeSpool(metrics: Registry, figures: () => SpoolFigures): void {
+  for (const [key, help] of Object.entries(SPOOL_FIGURES) as [keyof typeof SPOOL_FIGURES, string][]) {
+    const name = `palisade_flow_spool_${key.replace(/^spool/, '').replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`).replace(/^_/, '')}`;
+    new Gauge({ name, help, registers: [metrics], collect() { this.set(figures()[key]); } });
+  }
+}
+
+const STORE = Symbol('flow store');
 const POOL = Symbol('flow ingest connections');
 const CONNECTIONS = 4;
 
@@ -36,27 +68,31 @@ function expose(metrics: Registry, ingest: IngestFlowBatch): void {
 export class FlowsModule implements OnApplicationShutdown {
   readonly #pool: pg.Pool;
   readonly #ingest: IngestFlowBatch;
+  readonly #store: FlowStorePart;
 
-  constructor(@Inject(POOL) pool: pg.Pool, @Inject(IngestFlowBatch) ingest: IngestFlowBatch) {
+  constructor(@Inject(POOL) pool: pg.Pool, @Inject(IngestFlowBatch) ingest: IngestFlowBatch, @Inject(STORE) store: FlowStorePart) {
     this.#pool = pool;
+    this.#store = store;
     this.#ingest = ingest;
   }
 
-  static register(options: FlowsModuleOptions): DynamicModule {
+  static async register(options: FlowsModuleOptions): Promise<DynamicModule> {
     const pool = new pg.Pool({ connectionString: options.ingestDatabaseUrl, max: CONNECTIONS, connectionTimeoutMillis: 5_000, application_name: 'palisade-gateway-flows' });
     // An idle connection that the server closes is replaced when it is needed.
     pool.on('error', () => undefined);
-    const ingest = new IngestFlowBatch({ sink: new PostgresFlowSink(pool), ...(options.ingest === undefined ? {} : { options: options.ingest }) });
+    const store = await openStore(options, pool);
+    const ingest = new IngestFlowBatch({ sink: store.sink, ...(options.ingest === undefined ? {} : { options: options.ingest }) });
     if (options.metrics !== undefined) expose(options.metrics, ingest);
     return {
       module: FlowsModule,
       controllers: [FlowsController],
-      providers: [{ provide: POOL, useValue: pool }, { provide: IngestFlowBatch, useValue: ingest }],
+      providers: [{ provide: POOL, useValue: pool }, { provide: IngestFlowBatch, useValue: ingest }, { provide: STORE, useValue: store }],
     };
   }
 
   async onApplicationShutdown(): Promise<void> {
     await this.#ingest.close();
+    await this.#store.close();
     await this.#pool.end();
   }
 }

@@ -1,5 +1,5 @@
 import { KeepFlows } from '@palisade/control';
-import { PostgresFlowKeeping } from '@palisade/flow-store';
+import { clickHouseFlowKeeping, PostgresFlowKeeping, type ClickHouseAddress } from '@palisade/flow-store';
 import { parseTenantId, systemContext } from '@palisade/tenancy';
 import pg from 'pg';
 
@@ -19,12 +19,16 @@ export function flowConnections(databaseUrl: string): pg.Pool {
   return pool;
 }
 
-/** Keeps the flow store in order, on a connection of its own: merging a tenant's minute may take a while. */
-export function flowHousekeeping(databaseUrl: string, tenants: () => Promise<readonly string[]>): FlowHousekeeping {
+/**
+ * Keeps the flow store in order, on a connection of its own: merging a tenant's minute may take a while.
+ * @param clickHouse absent: flows are kept in PostgreSQL
+ */
+export async function flowHousekeeping(databaseUrl: string, tenants: () => Promise<readonly string[]>, clickHouse?: ClickHouseAddress): Promise<FlowHousekeeping> {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 1, connectionTimeoutMillis: 5_000, application_name: 'palisade-worker-flows' });
   // An idle connection that the server closes is replaced when it is needed.
   pool.on('error', () => undefined);
-  const keep = new KeepFlows({ keeping: new PostgresFlowKeeping(pool) });
+  const store = clickHouse === undefined ? { keeping: new PostgresFlowKeeping(pool), close: () => Promise.resolve() } : await clickHouseFlowKeeping(clickHouse, pool);
+  const keep = new KeepFlows({ keeping: store.keeping });
   let daysTurnedAt = 0;
   let forgottenAt = 0;
   return {
@@ -41,6 +45,9 @@ export function flowHousekeeping(databaseUrl: string, tenants: () => Promise<rea
       }
       if (forget) forgottenAt = Date.now();
     },
-    close: () => pool.end(),
+    async close() {
+      await store.close();
+      await pool.end();
+    },
   };
 }

@@ -3,7 +3,7 @@ import { COUNTED_TCP_FLAGS, directionName, DNS_ADDRESSES, eventName, FLOW_EVENT,
 import type { FlowCounts, FlowDnsAnswers, FlowDnsQuery, FlowQuery, FlowStatistics, IngestPosition } from '@palisade/control';
 import type { TenantContext } from '@palisade/tenancy';
 import type { ClickHouseSession } from './clickhouse-session.ts';
-import { loadEntries } from './flow-rows.ts';
+import { loadEntries, partyFields, peerRow } from './flow-rows.ts';
 import { batchConditions, FlowTailing, type BatchRow } from './flow-tailing.ts';
 import { inScope, timeConditions } from './flow-visibility.ts';
 import { SchemaWords, type ClickHouseLayout } from './schema/engines.ts';
@@ -136,8 +136,8 @@ async function nameCounts(ask: () => TenantQuestion, rows: readonly CountRow[]):
     loadEntries(ask, 'flow_dns', rows.map((row) => row.dns_id)),
   ]);
   const end = (id: string): FlowCount['source'] => {
-    const peer = peers.get(id);
-    return { ...(peer?.namespace == null ? {} : { namespace: peer.namespace }), ...(peer?.workload == null ? {} : { workload: peer.workload }) };
+    const { namespace, workload } = partyFields(peerRow(peers, id));
+    return { ...(namespace === undefined ? {} : { namespace }), ...(workload === undefined ? {} : { workload }) };
   };
   const counts = new Map<string, FlowCount>();
   for (const row of rows) {

@@ -41,6 +41,8 @@ export interface ClickHouseServer {
  */
 const PASSING_CODES = new Set(['210', '209', '225', '242', '279', '202', '369', '999']);
 const TIMEOUT_EXCEEDED = '159';
+/** UNKNOWN_TABLE and UNKNOWN_DATABASE. */
+const NOT_THERE = new Set(['60', '81']);
 
 function codeOf(error: unknown): string | undefined {
   const { code, type } = error as { code?: unknown; type?: unknown };
@@ -57,6 +59,7 @@ function mayPass(error: unknown): boolean {
 function classify(error: unknown): unknown {
   if (error instanceof DomainError) return error;
   if (codeOf(error) === TIMEOUT_EXCEEDED) return new DomainError('service.unavailable', 'The query took too long; ask for a shorter window or fewer conditions.', { cause: error });
+  if (NOT_THERE.has(codeOf(error) ?? '')) return new DomainError('service.unavailable', 'The flow tables are not in ClickHouse yet: a worker with FLOW_STORE=clickhouse makes them.', { cause: error });
   if (mayPass(error)) return new DomainError('service.unavailable', 'No ClickHouse server answers; try again later.', { cause: error });
   return error;
 }
