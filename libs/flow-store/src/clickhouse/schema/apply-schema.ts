@@ -24,9 +24,6 @@ const STEPS: readonly SchemaStep[] = [
   { version: 1, statements: (words) => [...dictionaryTables(words), ...ledgerTables(words), ...flowTables(words), ...distributedTables(words)] },
 ];
 
-/** The version that this code needs. */
-export const SCHEMA_VERSION = Math.max(...STEPS.map(({ version }) => version));
-
 function versionTable(words: SchemaWords): string {
   return `CREATE TABLE IF NOT EXISTS ${words.everywhere('schema_version')} (version UInt32, applied_at DateTime('UTC'))
     ENGINE = ${words.engine('ReplacingMergeTree', 'schema_version')} ORDER BY version`;
