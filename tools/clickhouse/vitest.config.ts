@@ -14,7 +14,8 @@ export default defineConfig({
     exclude: ['**/node_modules/**', '**/dist/**'],
     globalSetup: ['tools/postgres/vitest-global-setup.ts', 'tools/clickhouse/vitest-global-setup.ts'],
     fileParallelism: false,
-    testTimeout: 60_000,
+    // Ends what hangs: a real cluster on a busy machine may take its time.
+    testTimeout: 180_000,
     hookTimeout: 120_000,
   },
 });
