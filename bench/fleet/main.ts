@@ -8,7 +8,7 @@ import { measureFleet, type FleetFigures } from './measure.ts';
 
 /**
  * `npm run bench:fleet -- [--agents N] [--quick] [--json]`: simulated agents of the real protocol on one gateway
- * process. Without --quick it runs a tenth of the size first, to show growth.
+ * process. Without --quick it runs a tenth of the size first, to show growth. The last line is JSON with or without --json.
  */
 const { values } = parseArgs({ options: { agents: { type: 'string' }, quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
 const most = Number(values.agents ?? (values.quick ? 300 : 10_000));
@@ -18,24 +18,40 @@ const tell = (sentence: string): void => void process.stderr.write(`${sentence}\
 const runs: FleetFigures[] = [];
 for (const size of sizes) {
   tell(`--- ${size} agents`);
+  try {
+    runs.push(await run(size));
+  } catch (error) {
+    // A run that breaks is no reason to lose the others.
+    tell(`the run with ${size} agents ended early: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  }
+}
+for (const figures of runs) tell(JSON.stringify(figures));
+const last = runs.at(-1);
+const ok = last !== undefined && last.agents === most && meetsGoals(last);
+process.stdout.write(`${JSON.stringify({ bench: 'fleet', figures: last === undefined ? {} : rounded(last), growth: runs.map(rounded), ok })}\n`);
+process.exit(ok ? 0 : 1);
+
+async function run(size: number): Promise<FleetFigures> {
   const dir = mkdtempSync(join(tmpdir(), 'palisade-bench-fleet-'));
   const state = new StateFolder(dir);
   const plane = await startControlPlane({ state, gatewayAddress: '127.0.0.1', progress: () => undefined, onUnexpectedEnd: (process_, how) => tell(`${process_.name} ended: ${how}`) });
   try {
-    runs.push(await measureFleet(plane, state.keys, size, tell));
+    return await measureFleet(plane, state.keys, size, tell);
   } finally {
     await plane.stop();
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
-const last = runs.at(-1)!;
-const ok =
-  last.offer_p99_s <= 5 && last.kb_per_agent <= 30 && last.gateway_rss_mb <= 1536 && last.recover_s <= 180 && last.checkin_p99_ms < 500 && last.worst_second_failed_pct <= 1 && last.halted_at_wave === (last.agents >= 200 ? 1 : last.halted_at_wave);
-for (const run of runs) tell(JSON.stringify(run));
-if (values.json) process.stdout.write(`${JSON.stringify({ bench: 'fleet', figures: rounded(last), growth: runs.map(rounded), ok })}\n`);
-process.exit(ok ? 0 : 1);
+/** A tenth of a small fleet may hold no failing node, so that only a large one must halt at the wave of a tenth. */
+function meetsGoals(figures: FleetFigures): boolean {
+  return (
+    figures.offer_p99_s <= 5 && figures.kb_per_agent <= 30 && figures.gateway_rss_mb <= 1536 && figures.recover_s <= 180 && figures.checkin_p99_ms < 500 && figures.worst_second_failed_pct <= 1 &&
+    (figures.agents < 5_000 || figures.halted_at_wave === 1)
+  );
+}
 
-function rounded(figures: FleetFigures): Record<string, number> {
-  return Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, Math.round(value * 100) / 100]));
+/** JSON has no infinity: what was not reached is null. */
+function rounded(figures: FleetFigures): Record<string, number | null> {
+  return Object.fromEntries(Object.entries(figures).map(([name, value]: [string, number]) => [name, Number.isFinite(value) ? Math.round(value * 100) / 100 : null]));
 }

@@ -15,6 +15,8 @@ export interface FleetFigures {
   readonly agents: number;
   readonly enroll_s: number;
   readonly connect_s: number;
+  /** To sign and assign the last wave: from the begin of that transaction to its commit. */
+  readonly open_commit_s: number;
   /** From the commit of the wave's OPEN to the moment the offer is at the agent. */
   readonly offer_p99_s: number;
   /** To the moment the agent has fetched and checked the manifest that was offered. */
@@ -30,6 +32,9 @@ export interface FleetFigures {
   readonly halted_at_wave: number;
 }
 
+/** When each agent heard first, Unix ms by its name. */
+type Arrivals = Map<string, number>;
+
 const SETTLE_MS = 3_000;
 /** As the agent's defaults: how long it is content to wait, and how long it watches a bundle before it calls itself healthy. */
 const HOLD_MS = 25_000;
@@ -40,14 +45,14 @@ export async function measureFleet(plane: ControlPlane, keysDir: string, count: 
   const api = new ApiClient(plane.apiUrl, readFileSync(plane.ownerTokenFile, 'utf8').trim());
   const gateway = { url: plane.gatewayUrl, ca: readFileSync(join(keysDir, 'root/gateway-ca.crt'), 'utf8') };
   const cluster = await api.createCluster(`bench-${count}-${Date.now()}`);
-  const offers: number[] = [];
+  const offers: Arrivals = new Map();
   const manifests: number[] = [];
   const checkIns: { readonly atMs: number; readonly durationMs: number }[] = [];
   const refusals: number[] = [];
   const fleet = new Fleet(gateway, count, () => ({
     holdMs: HOLD_MS,
     healthDelayMs: HEALTH_MS,
-    onOffer: (_agent, _desired, atMs) => offers.push(atMs),
+    onOffer: (agent, _desired, atMs) => void (offers.has(agent.name) || offers.set(agent.name, atMs)),
     onManifest: (atMs) => manifests.push(atMs),
     onCheckIn: (durationMs, held) => void (held || checkIns.push({ atMs: Date.now(), durationMs })),
     onRefused: () => refusals.push(Date.now()),
@@ -62,7 +67,7 @@ export async function measureFleet(plane: ControlPlane, keysDir: string, count: 
     tell(`all connected and held after ${connectS.toFixed(1)} s; gateway at ${mb(heldBytes)} MB, ${kb(heldBytes - idleBytes, count)} KB an agent`);
 
     const cpuBefore = processorSeconds(plane.processes.gateway.pid!);
-    const offered = await measureOffer(api, cluster.id, offers, manifests, count, tell);
+    const offered = await measureOffer(plane, api, cluster.id, offers, manifests, count, tell);
     const rolloutCpuS = processorSeconds(plane.processes.gateway.pid!) - cpuBefore;
     const recovery = await measureRecovery(plane, fleet, checkIns, refusals, tell);
     const haltedAtWave = await measureHalt(api, cluster.id, fleet, tell);
@@ -86,18 +91,30 @@ export async function measureFleet(plane: ControlPlane, keysDir: string, count: 
   }
 }
 
-/** From the OPEN of the last wave to the moment each node holds the offer, and what it was offered. */
-async function measureOffer(api: ApiClient, clusterId: string, offers: number[], manifests: number[], count: number, tell: (sentence: string) => void): Promise<{ readonly offer_p99_s: number; readonly manifest_p99_s: number }> {
-  offers.length = 0;
+interface WakeUp {
+  readonly cluster: string;
+  readonly atMs: number;
+}
+
+/** From the commit of the last wave's OPEN to the moment each node holds the offer, and what it was offered. */
+async function measureOffer(plane: ControlPlane, api: ApiClient, clusterId: string, offers: Arrivals, manifests: number[], count: number, tell: (sentence: string) => void): Promise<Pick<FleetFigures, 'open_commit_s' | 'offer_p99_s' | 'manifest_p99_s'>> {
+  offers.clear();
   manifests.length = 0;
+  const wakes: WakeUp[] = [];
+  const clock = fork(join(import.meta.dirname, 'commit-clock-server.ts'), [plane.adminUrl], { execArgv: ['--conditions=palisade-src'] });
+  clock.on('message', (wake: WakeUp) => wakes.push(wake));
   const created = await api.createRollout(clusterId, { strategy: { kind: 'sizes', sizes: [{ nodes: 1 }, { fraction: 1 }] }, gate: { bakeMs: 0, minHealthy: 0.9, maxUnknown: 0.1 } });
   const done = await settled(api, clusterId, created.id, 180_000);
   const openedMs = Date.parse(done.waves?.at(-1)?.openedAt ?? '');
-  await until(() => offers.length >= count && manifests.length >= count, 30_000);
-  const since = (times: readonly number[]) => times.map((atMs) => (atMs - openedMs) / 1000).filter((seconds) => seconds >= 0);
+  await until(() => offers.size >= count && manifests.length >= count, 30_000);
+  clock.kill('SIGKILL');
+  // Stamped when the transaction began that signs and assigns the wave; it wakes as it commits.
+  const committedMs = wakes.find((wake) => wake.cluster === clusterId && wake.atMs >= openedMs)?.atMs ?? openedMs;
+  const offered = [...offers.values()];
+  const since = (times: readonly number[]) => times.map((atMs) => (atMs - committedMs) / 1000).filter((seconds) => seconds >= 0);
   const p99 = (times: readonly number[]) => (times.length < count ? Number.POSITIVE_INFINITY : percentile(since(times), 0.99));
-  tell(`rollout ${done.state}: offered to ${offers.length} agents, p50 ${percentile(since(offers), 0.5).toFixed(2)} s, p99 ${p99(offers).toFixed(2)} s after OPEN; manifests at p99 ${p99(manifests).toFixed(2)} s`);
-  return { offer_p99_s: p99(offers), manifest_p99_s: p99(manifests) };
+  tell(`rollout ${done.state}: offered to ${offers.size} agents, p50 ${percentile(since(offered), 0.5).toFixed(2)} s, p99 ${p99(offered).toFixed(2)} s after the commit of OPEN, which took ${((committedMs - openedMs) / 1000).toFixed(2)} s; manifests at p99 ${p99(manifests).toFixed(2)} s`);
+  return { open_commit_s: (committedMs - openedMs) / 1000, offer_p99_s: p99(offered), manifest_p99_s: p99(manifests) };
 }
 
 async function measureRecovery(plane: ControlPlane, fleet: Fleet, checkIns: { atMs: number; durationMs: number }[], refusals: number[], tell: (sentence: string) => void) {
@@ -131,7 +148,7 @@ async function measureRecovery(plane: ControlPlane, fleet: Fleet, checkIns: { at
 /** One node in a hundred fails; half a percent is tolerated. The canary is a good one, so the next wave must stop it. */
 async function measureHalt(api: ApiClient, clusterId: string, fleet: Fleet, tell: (sentence: string) => void): Promise<number> {
   fleet.agents.forEach((agent, index) => (agent.behaviour = index % 100 === 7 ? 'failing' : 'healthy'));
-  for (let attempt = 0; attempt < 5; attempt += 1) {
+  for (let attempt = 0; attempt < 3; attempt += 1) {
     const created = await api.createRollout(clusterId, { gate: { bakeMs: 0, maxFailed: 0.005, minHealthy: 0.9, maxUnknown: 0.1 } });
     const done = await settled(api, clusterId, created.id, 120_000);
     const wave = done.waves?.findIndex((candidate) => candidate.state === 'failed') ?? -1;

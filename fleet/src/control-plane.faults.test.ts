@@ -76,11 +76,11 @@ describe('fault 14: kill -9 of the worker', () => {
 describe('fault 21: kill -9 of the gateway', () => {
   it('brings every agent back by itself, none refused, and a push still reaches it', async () => {
     const refused: unknown[] = [];
-    const { fleet, clusterId } = await fleetOf(30, () => ({ onRefused: (refusal) => refused.push(refusal) }));
+    const { fleet, clusterId } = await fleetOf(60, () => ({ onRefused: (refusal) => refused.push(refusal) }));
     await plane.processes.gateway.kill();
     await vi.waitFor(() => expect(fleet.connected).toBe(0), PATIENCE);
     await plane.processes.gateway.start();
-    await vi.waitFor(() => expect(fleet.connected).toBe(30), PATIENCE);
+    await vi.waitFor(() => expect(fleet.connected).toBe(60), PATIENCE);
     expect(refused).toEqual([]);
     const { id } = await api.createRollout(clusterId, { gate: { bakeMs: 0 } });
     await vi.waitFor(async () => expect((await api.rollout(clusterId, id)).state).toBe('succeeded'), PATIENCE);

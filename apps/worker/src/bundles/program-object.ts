@@ -49,13 +49,21 @@ export function readProgramObject(bytes: Uint8Array): ProgramObject {
   };
 }
 
+const CGROUP_SECTIONS: Readonly<Record<string, ProgramKind>> = {
+  'cgroup/connect4': 'cgroup-connect4',
+  'cgroup/connect6': 'cgroup-connect6',
+  'cgroup/sendmsg4': 'cgroup-sendmsg4',
+  'cgroup/sendmsg6': 'cgroup-sendmsg6',
+  'cgroup_skb/ingress': 'cgroup-ingress',
+  'cgroup_skb/egress': 'cgroup-egress',
+};
+
 /** The kind that a section name stands for; undefined: none that this version attaches. */
 export function kindOfSection(section: string): ProgramKind | undefined {
   if (section === 'tc' || section.startsWith('tcx/') || section === 'classifier') return 'interface';
   if (section === 'netfilter') return 'netfilter';
   if (section.startsWith('tp_btf/')) return 'tracepoint';
-  const cgroup: Readonly<Record<string, ProgramKind>> = { 'cgroup/connect4': 'cgroup-connect4', 'cgroup/connect6': 'cgroup-connect6', 'cgroup_skb/ingress': 'cgroup-ingress', 'cgroup_skb/egress': 'cgroup-egress' };
-  return cgroup[section];
+  return CGROUP_SECTIONS[section];
 }
 
 function readSections(view: DataView, bytes: Uint8Array): readonly Section[] {
