@@ -5,8 +5,8 @@ const RUN = ['run', '--state', '/s', '--gateway', 'https://g:7443', '--endpoints
 
 describe('the command line', () => {
   it('reads a first start', () => {
-    expect(parseCommand([...RUN, '--pin-root', '/p', '--enroll-token-file', '/t', '--trust', 'sha256:aa', '--health-window-ms', '3000', '--log-level', 'debug'])).toEqual({
-      kind: 'run', stateDir: '/s', pinRoot: '/p', gateway: 'https://g:7443', endpointsFile: '/e.json', enrollTokenFile: '/t', trustPin: 'sha256:aa', healthWindowMs: 3000, logLevel: 'debug',
+    expect(parseCommand([...RUN, '--pin-root', '/p', '--enroll-token-file', '/t', '--trust', 'sha256:aa', '--http-gate-socket', '/run/g.sock', '--health-window-ms', '3000', '--log-level', 'debug'])).toEqual({
+      kind: 'run', stateDir: '/s', pinRoot: '/p', gateway: 'https://g:7443', endpointsFile: '/e.json', enrollTokenFile: '/t', trustPin: 'sha256:aa', httpGateSocket: '/run/g.sock', healthWindowMs: 3000, logLevel: 'debug',
     });
   });
 

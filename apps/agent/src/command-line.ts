@@ -8,6 +8,7 @@ export const USAGE = `palisade-agent: enforces this node's policies and reports 
   run --state DIR --gateway https://HOST:PORT --endpoints FILE --pin-root DIR
       [--enroll-token-file FILE --trust sha256:…]   on the first start
       [--attest aws-iid|azure-imds|k8s-sat:FILE …]  evidence that goes with the token
+      [--http-gate-socket FILE]                     where the node's HTTP gate connects; without it rules on HTTP drop
       [--health-window-ms N] [--commit-timeout-ms N] [--log-level debug|info|warn|error]
   disable --for 30m --state DIR [--pin-root DIR]    suspends enforcement for a bounded time (break-glass)
   enable --state DIR [--pin-root DIR]               ends it early
@@ -24,6 +25,7 @@ export interface RunCommand {
   readonly enrollTokenFile?: string;
   readonly trustPin?: string;
   readonly attest?: readonly AttestationSource[];
+  readonly httpGateSocket?: string;
   readonly healthWindowMs?: number;
   readonly commitTimeoutMs?: number;
   readonly logLevel: LogLevel;
@@ -50,6 +52,7 @@ export function parseCommand(argv: readonly string[]): Command {
       'enroll-token-file': { type: 'string' },
       trust: { type: 'string' },
       attest: { type: 'string', multiple: true },
+      'http-gate-socket': { type: 'string' },
       'health-window-ms': { type: 'string' },
       'commit-timeout-ms': { type: 'string' },
       'log-level': { type: 'string', default: 'info' },
@@ -80,6 +83,7 @@ export function parseCommand(argv: readonly string[]): Command {
     ...(values['enroll-token-file'] !== undefined && { enrollTokenFile: values['enroll-token-file'] }),
     ...(values.trust !== undefined && { trustPin: values.trust }),
     ...(values.attest !== undefined && { attest: values.attest.map(parseAttestationSource) }),
+    ...(values['http-gate-socket'] !== undefined && { httpGateSocket: values['http-gate-socket'] }),
     ...milliseconds('healthWindowMs', '--health-window-ms', values['health-window-ms']),
     ...milliseconds('commitTimeoutMs', '--commit-timeout-ms', values['commit-timeout-ms']),
   };

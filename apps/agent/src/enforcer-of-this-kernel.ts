@@ -6,9 +6,9 @@ import { featurelessKernel } from './check-in/node-description.ts';
 import type { Log } from './log.ts';
 
 /** The enforcer of this kernel; where none can work, one that says so and changes nothing. */
-export async function openEnforcer(pinRoot: string, log: Log): Promise<{ readonly enforcer: Enforcer; readonly kernel: KernelFeatures }> {
+export async function openEnforcer(pinRoot: string, log: Log, httpGateSocket?: string): Promise<{ readonly enforcer: Enforcer; readonly kernel: KernelFeatures }> {
   try {
-    const enforcer = createKernelEnforcer({ pinRoot, lifelines: nodeResolvers });
+    const enforcer = createKernelEnforcer({ pinRoot, lifelines: nodeResolvers, ...(httpGateSocket !== undefined && { httpGateSocket }) });
     return { enforcer, kernel: await enforcer.features() };
   } catch (error) {
     if (!isDomainError(error) && !(error instanceof Error)) throw error;

@@ -36,7 +36,7 @@ async function run(command: RunCommand, state: AgentState, stop: AbortSignal): P
   const lock = AgentLock.take(state.dir);
   try {
     state.sweep();
-    const { enforcer, kernel } = await openEnforcer(command.pinRoot, log);
+    const { enforcer, kernel } = await openEnforcer(command.pinRoot, log, command.httpGateSocket);
     const connector = new Connector({ gateway: command.gateway, state, now: Date.now, log });
     const joined = await joinFleet(
       {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Starts the HTTP gate: opens its sockets, gives up every privilege, and becomes the program that was named.
 //
-//   palisade-gate-launch <uid> <gid> <program> [argument…]
+//   palisade-gate-launch <user> <group> <program> [argument…]     names or numbers
 //
 // Four listeners on the loopback addresses, on ports of the kernel's choice, are left open as descriptors 3 to 6:
 // IPv4 and IPv6 for connections that the programs steer here ("down"), IPv4 and IPv6 from which the gate makes sockets
@@ -14,6 +14,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -83,13 +84,28 @@ static void give_up(uid_t uid, gid_t gid)
 	}
 }
 
+// A name or a number → the number; 0, which is refused, where there is none.
+static long user_id(const char *text)
+{
+	struct passwd *found = getpwnam(text);
+
+	return found ? (long)found->pw_uid : strtol(text, NULL, 10);
+}
+
+static long group_id(const char *text)
+{
+	struct group *found = getgrnam(text);
+
+	return found ? (long)found->gr_gid : strtol(text, NULL, 10);
+}
+
 int main(int count, char **arguments)
 {
 	int sockets[4];
 	long uid, gid;
 
-	if (count < 4 || (uid = strtol(arguments[1], NULL, 10)) <= 0 || (gid = strtol(arguments[2], NULL, 10)) <= 0) {
-		fprintf(stderr, "usage: palisade-gate-launch <uid> <gid> <program> [argument…] (neither id may be 0)\n");
+	if (count < 4 || (uid = user_id(arguments[1])) <= 0 || (gid = group_id(arguments[2])) <= 0) {
+		fprintf(stderr, "usage: palisade-gate-launch <user> <group> <program> [argument…] (both must exist, and neither may be root)\n");
 		return 2;
 	}
 	for (int i = 0; i < 4; i++) {

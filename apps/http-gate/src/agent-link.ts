@@ -18,8 +18,6 @@ export interface AgentLinkParts {
   readonly path: string;
   readonly ports: { readonly port4: number; readonly port6: number };
   onPolicy(message: AgentMessage & { kind: 'policy' }): void;
-  /** The agent is gone: what it counted means nothing to the next one. */
-  onLoss(): void;
 }
 
 /** The gate's side of the socket between it and the agent. It connects again for ever; questions outlive a short absence. */
@@ -88,7 +86,6 @@ export class AgentLink {
     socket.on('error', () => undefined);
     socket.on('close', () => {
       this.#ready = false;
-      this.#parts.onLoss();
       setTimeout(() => this.#connect(), RECONNECT_MS);
     });
   }

@@ -38,7 +38,6 @@ export class Gate {
         this.#book.put(generation, ruleSets);
         this.#policyNumber += 1;
       },
-      onLoss: () => undefined,
     });
   }
 

@@ -35,11 +35,6 @@ export class PolicyBook {
     for (const old of [...this.#generations.keys()].slice(0, -2)) this.#generations.delete(old);
   }
 
-  /** Forgets everything: the agent that told it is gone, and another one counts its generations itself. */
-  clear(): void {
-    this.#generations.clear();
-  }
-
   /** Every end must let the request pass; a connection of which no end is known does not pass. */
   judge(contexts: readonly GateContext[], head: RequestHead): Judgement {
     const request = requestOf(head);

@@ -131,11 +131,12 @@ describe('settings', () => {
     expect(codes(withMode('off'))).toEqual(['value.enum /metadata']);
   });
 
-  test('content rules are hard unless the policy asks for soft ones', () => {
+  test('content rules are hard; soft ones, which no node enforces, are refused', () => {
     const spec = '{endpointSelector: {}, ingress: [{toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{}]}}]}]}';
     const modeOf = (text: string) => parsePolicies(text).documents[0]?.blocks[0]?.rules[0]?.ports[0]?.l7;
     expect(modeOf(cilium(spec))).toMatchObject({ mode: 'hard' });
-    expect(modeOf(cilium(spec, '{name: c, annotations: {palisade.io/l7-mode: soft}}'))).toMatchObject({ mode: 'soft' });
+    expect(modeOf(cilium(spec, '{name: c, annotations: {palisade.io/l7-mode: hard}}'))).toMatchObject({ mode: 'hard' });
+    expect(codes(cilium(spec, '{name: c, annotations: {palisade.io/l7-mode: soft}}'))).toEqual(['l7.invalid /metadata']);
   });
 
   test('namespace, revision and log value arrive in the IR', () => {
