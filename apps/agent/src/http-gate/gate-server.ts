@@ -38,6 +38,8 @@ export class GateServer {
   constructor(parts: GateServerParts) {
     this.#parts = parts;
     this.#server = createServer((socket) => this.#serve(socket));
+    // Without its socket there is no gate, and the kernel drops what rules on HTTP select: never a reason to end the agent.
+    this.#server.on('error', (error) => process.emitWarning(`The HTTP gate cannot connect to ${parts.path}: ${error.message}. Rules on HTTP drop what they select.`));
     // A socket that an earlier agent left behind.
     rmSync(parts.path, { force: true });
     this.#server.listen(parts.path, () => chmodSync(parts.path, 0o666));
