@@ -10,9 +10,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AgentState } from './state/agent-state.ts';
 import { startAgent, type AgentSetup, type RunningAgent } from './testing/running-agent.ts';
 import { testAuthority } from './testing/test-certificates.ts';
-import { TestControlPlane } from './testing/test-control-plane.ts';
+import { problem, TestControlPlane } from './testing/test-control-plane.ts';
 
-// Faults 5, 6, 8, 12 and 24 of the trust and fleet design, from the node's side.
+// Faults 4, 5, 6, 8, 12 and 24 of the trust and fleet design, from the node's side.
 
 let plane: TestControlPlane;
 const agents: RunningAgent[] = [];
@@ -35,6 +35,24 @@ async function healthyAgent(setup: Partial<AgentSetup> = {}): Promise<{ agent: R
   await until(() => expect(plane.last?.observed).toMatchObject({ state: NodeBundleState.HEALTHY, contentDigest }));
   return { agent, digest: contentDigest };
 }
+
+describe('fault 4: a revoked node', () => {
+  it('keeps its programs when the gateway refuses it', async () => {
+    const { agent, digest } = await healthyAgent();
+    let refusals = 0;
+    plane.intercept = (path, response) => {
+      if (path !== '/agent/v1/check-in') return false;
+      refusals += 1;
+      problem(response, 403, 'auth.forbidden', 'This node is revoked. What its kernel enforces stays in force.');
+      return true;
+    };
+    await plane.offer('1.2');
+    await until(() => expect(refusals).toBeGreaterThan(1));
+    expect(agent.kernel.state).toMatchObject({ generation: '1.1', contentDigest: digest });
+    expect(agent.kernel.bypassed).toBe(false);
+    expect(agent.state.ledger()).toMatchObject({ current: { generation: '1.1' } });
+  });
+});
 
 describe('fault 5: a cloned disk', () => {
   it('is refused at the second renewal and keeps enforcing', async () => {

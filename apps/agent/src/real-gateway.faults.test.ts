@@ -89,3 +89,25 @@ describe('an agent behind a real gateway', () => {
     expect(await rollOut()).toBe('2.1');
   }, 240_000);
 });
+
+describe('fault 6: both certificate authorities are replaced under traffic', () => {
+  it('drops nothing: nodes stay connected, and new nodes enroll with the old pin', async () => {
+    const losses = () => agent.log.filter((line) => line.includes('no connection to the gateway')).length;
+    const before = losses();
+    const generation = agent.kernel.state?.generation;
+    const version = rootVersion();
+    for (const role of ['node-ca', 'gateway-ca']) await keys('rotate', '--role', role);
+    await restartWorker();
+    await vi.waitFor(() => expect(rootVersion()).toBe(version + 2), PATIENCE);
+    await keys('switch-gateway', '--gateway-host', '127.0.0.1', '--gateway-host', 'localhost');
+    // A node that comes now meets the new certificate, with the pin of the first root, and its own is of the new node CA.
+    const late = startAgent({ plane: { url: plane.gatewayUrl, pin: readFileSync(plane.trustPinFile, 'utf8').trim(), token: await api.enrollmentToken(clusterId, 1) }, timings: { holdMs: 20_000, commitTimeoutMs: 60_000 } });
+    try {
+      await vi.waitFor(() => expect(late.kernel.state?.generation).toBe(generation), PATIENCE);
+    } finally {
+      await late.remove();
+    }
+    expect(losses()).toBe(before);
+    expect(agent.kernel.state?.generation).toBe(generation);
+  }, 240_000);
+});

@@ -25,7 +25,7 @@ const TABLE: Readonly<Record<RolloutState, Readonly<Partial<Record<RolloutEvent[
   paused: { resume: 'running', halt: 'halted', 'roll-back': 'rolling_back', supersede: 'superseded' },
   succeeded: { 'roll-back': 'rolling_back' },
   halted: { 'roll-back': 'rolling_back', supersede: 'superseded' },
-  rolling_back: { 'rolled-back': 'rolled_back' },
+  rolling_back: { 'rolled-back': 'rolled_back', halt: 'halted' },
   rolled_back: {},
   superseded: {},
   canceled: {},
@@ -42,8 +42,8 @@ describe('transitionRollout', () => {
     }
   }
 
-  it('halts from every active state and withdraws the offers', () => {
-    for (const state of ACTIVE_ROLLOUT_STATES) {
+  it('halts from every state that is not terminal and withdraws the offers', () => {
+    for (const state of [...ACTIVE_ROLLOUT_STATES, 'rolling_back'] as const) {
       const result = transitionRollout(state, { kind: 'halt', reason: 'stop' });
       expect(result).toMatchObject({ ok: true, state: 'halted', reason: 'stop' });
       expect(result.ok && result.decisions).toContainEqual({ kind: 'withdraw-offers' });

@@ -65,7 +65,7 @@ const RULES: Readonly<Record<RolloutEvent['kind'], Rule>> = {
   start: { from: ['ready'], to: 'running', decisions: ['open-first-wave'] },
   pause: { from: ['running'], to: 'paused', decisions: ['withdraw-offers'] },
   resume: { from: ['paused'], to: 'running', decisions: ['renew-offers'] },
-  halt: { from: ACTIVE_ROLLOUT_STATES, to: 'halted', decisions: ['withdraw-offers'] },
+  halt: { from: [...ACTIVE_ROLLOUT_STATES, 'rolling_back'], to: 'halted', decisions: ['withdraw-offers'] },
   'waves-passed': { from: ['running'], to: 'succeeded', decisions: ['adopt-generation'] },
   'roll-back': { from: ['running', 'paused', 'halted', 'succeeded'], to: 'rolling_back', decisions: ['withdraw-offers', 'create-rollback'] },
   'rolled-back': { from: ['rolling_back'], to: 'rolled_back', decisions: [] },

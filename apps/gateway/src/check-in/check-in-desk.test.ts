@@ -44,6 +44,18 @@ async function token(): Promise<string> {
 }
 
 describe('CheckInDesk', () => {
+  it('refuses the nodes of a suspended tenant, also those that wait', async () => {
+    const state = world({ nodeState: 'active', desired: null });
+    const waiting = checkIn({ ackToken: await token() });
+    await waiting.done;
+    state.orders = { nodeState: 'suspended', desired: null };
+    const { result, done } = checkIn({}, { ...NODE, nodeId: 'n' });
+    await done;
+    expect(result.error).toMatchObject({ code: 'auth.forbidden', message: expect.stringContaining('suspended') });
+    desk.stirAll();
+    await vi.waitFor(() => expect(waiting.result.error).toMatchObject({ code: 'auth.forbidden' }));
+  });
+
   it('answers at once what the node has not acknowledged, with assignment and audit path', async () => {
     world({ nodeState: 'active', desired: DESIRED });
     const { result, done } = checkIn();

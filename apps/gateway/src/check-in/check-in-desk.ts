@@ -187,9 +187,10 @@ export class CheckInDesk {
   }
 }
 
-/** Revocation is looked at on every check-in, not only when the connection was made. */
+/** Revocation and suspension are looked at on every check-in, not only when the connection was made. */
 function admitted(orders: NodeOrders | undefined): NodeOrders {
   if (orders === undefined) throw new DomainError('auth.unauthenticated', 'This node is not enrolled any more. What its kernel enforces stays in force.');
+  if (orders.nodeState === 'suspended') throw new DomainError('auth.forbidden', 'The tenant of this node is suspended. What its kernel enforces stays in force.');
   if (orders.nodeState !== 'active') throw new DomainError('auth.forbidden', `This node is ${orders.nodeState}. What its kernel enforces stays in force.`);
   return orders;
 }

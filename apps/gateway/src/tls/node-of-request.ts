@@ -15,6 +15,10 @@ export interface CertifiedNode {
   readonly notAfterMs: number;
 }
 
+/** Time that an answer under way has when the connection ends. */
+const CLOSING_MS = 2_000;
+/** Timers hold 31 bits of milliseconds; certificates live a day. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** One parse per connection: an agent keeps its connection for hours. */
@@ -25,9 +29,21 @@ const known = new WeakMap<object, CertifiedNode>();
  * @throws DomainError `auth.unauthenticated`
  */
 export function nodeOfSession(session: Http2Session, nowMs: number): CertifiedNode {
-  const node = known.get(session) ?? readNode(session.socket as TLSSocket);
-  known.set(session, node);
+  const node = known.get(session) ?? firstOf(session, nowMs);
   if (node.notAfterMs <= nowMs) throw new DomainError('auth.unauthenticated', 'The node certificate of this connection has expired; recover it by challenge.');
+  return node;
+}
+
+/** A connection outlives no certificate: it ends with the one it was made with, whether or not somebody asks something on it. */
+function firstOf(session: Http2Session, nowMs: number): CertifiedNode {
+  const node = readNode(session.socket as TLSSocket);
+  known.set(session, node);
+  const end = setTimeout(() => {
+    session.close();
+    setTimeout(() => session.destroy(), CLOSING_MS).unref();
+  }, Math.min(LONGEST_TIMER_MS, Math.max(0, node.notAfterMs - nowMs)));
+  end.unref();
+  session.once('close', () => clearTimeout(end));
   return node;
 }
 

@@ -56,7 +56,7 @@ describe('the check of program objects', () => {
     ['of another machine', elf({ machine: 62 }), 'another machine than BPF'],
     ['without BTF', elf({ btf: false }), 'has no BTF'],
     ['without a license', elf({ license: false }), 'names no license'],
-    ['with a program that nothing attaches', elf({ section: 'kprobe/x' }), 'which no agent attaches'],
+    ['without a program that is attached anywhere', elf({ section: 'kprobe/x' }), 'holds no program that an agent attaches'],
     ['cut off', elf().subarray(0, 200), 'outside the file'],
   ])('refuses an object that is %s, without asking the kernel', async (_what, object, problem) => {
     let asked = 0;

@@ -34,7 +34,7 @@ const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
  */
 export class KernelProgramCheck implements ProgramCheck {
   readonly #load: (object: Uint8Array) => Promise<LoadAnswer>;
-  readonly #known = new Map<string, LoadAnswer>();
+  readonly #known = new Map<string, Promise<LoadAnswer>>();
 
   constructor(load: (object: Uint8Array) => Promise<LoadAnswer> = loadInChild) {
     this.#load = load;
@@ -50,6 +50,8 @@ export class KernelProgramCheck implements ProgramCheck {
         const form = checkForm(object);
         problems.push(...form.problems.map((problem) => `Program object ${name} is refused: ${problem}.`));
         if (form.problems.length > 0) continue;
+        // An agent of another version may attach what this worker does not know: that is no reason to refuse it.
+        if (form.unknown.length > 0) notes.add(`Of ${name} this worker does not know and did not load: ${form.unknown.join(', ')}.`);
         const answer = arch === OWN_ARCH ? await this.#ask(object) : ({ outcome: 'unable', message: `Objects for ${arch} are checked by their form: this worker runs on ${OWN_ARCH}.` } as const);
         if (answer.outcome === 'refused') problems.push(`The kernel refuses program object ${name}: ${answer.message}`);
         else notes.add(answer.outcome === 'loaded' ? `Loaded and verified by kernel ${answer.release}.` : answer.message);
@@ -62,30 +64,30 @@ export class KernelProgramCheck implements ProgramCheck {
 
   async #ask({ object }: PublishedObject): Promise<LoadAnswer> {
     const digest = sha256Hex(object);
-    const known = this.#known.get(digest);
-    if (known !== undefined) return known;
-    const answer = await this.#load(object);
+    const asked = this.#known.get(digest) ?? this.#load(object);
+    this.#known.set(digest, asked);
+    const answer = await asked;
     // Whether this machine can load may change; what the verifier said of these bytes does not.
-    if (answer.outcome !== 'unable') this.#known.set(digest, answer);
+    if (answer.outcome === 'unable') this.#known.delete(digest);
     return answer;
   }
 }
 
-function checkForm({ object }: PublishedObject): { readonly problems: readonly string[]; readonly programs: number } {
+function checkForm({ object }: PublishedObject): { readonly problems: readonly string[]; readonly programs: number; readonly unknown: readonly string[] } {
   try {
     const { programs, hasBtf, license } = readProgramObject(object);
     const unknown = programs.filter(({ section }) => kindOfSection(section) === undefined);
     return {
       programs: programs.length,
+      unknown: unknown.map(({ name, section }) => `${name} (${section})`),
       problems: [
-        ...(programs.length === 0 ? ['it holds no program'] : []),
+        ...(programs.length === unknown.length ? ['it holds no program that an agent attaches'] : []),
         ...(hasBtf ? [] : ['it has no BTF, so nodes could not relocate it to their kernels']),
         ...(license === '' ? ['it names no license'] : []),
-        ...unknown.map(({ name, section }) => `its program ${name} is in section ${section}, which no agent attaches`),
       ],
     };
   } catch (error) {
-    return { programs: 0, problems: [error instanceof RangeError ? error.message : String(error)] };
+    return { programs: 0, unknown: [], problems: [error instanceof RangeError ? error.message : String(error)] };
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID, sign, X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { certificateRequest } from '../../../../fleet/src/certificate-request.ts';
-import { newKey, startFleet, type FleetUnderTest } from '../testing/fleet-under-test.ts';
+import { newKey, startFleet, type FleetUnderTest, type TestNode } from '../testing/fleet-under-test.ts';
 
 let fleet: FleetUnderTest;
 beforeAll(async () => {
@@ -181,5 +181,47 @@ describe('fault 8: recovery by challenge', () => {
     const node = await enrolledNode();
     await fleet.admin("UPDATE palisade.nodes SET state = 'revoked' WHERE id = $1", [node.nodeId]);
     expect(await recover(node.nodeId, await challenge(node.nodeId), node.key)).toMatchObject({ status: 401 });
+  });
+});
+
+describe('a suspended tenant', () => {
+  const suspend = (value: string) => fleet.admin(`UPDATE palisade.tenants SET suspended_at = ${value} WHERE tenant_id = $1`, [fleet.context.tenantId]);
+
+  it('is refused at its nodes’ next check-in, at enrollment, renewal and recovery, and served again afterwards', async () => {
+    const [node] = (await fleet.nodes(1)) as [TestNode];
+    const token = await fleet.newToken();
+    const [certificate] = await fleet.admin<{ serial: string }>('SELECT serial FROM palisade.node_certificates WHERE node_id = $1', [node.nodeId]);
+    await suspend('now()');
+    expect((await fleet.checkIn(node.nodeId)).get(node.nodeId)).toMatchObject({ nodeState: 'suspended' });
+    expect(await fleet.enroll(token.text)).toMatchObject({ status: 401, code: 'auth.unauthenticated' });
+    expect((await fleet.auditOf('node.enrollment-refused')).at(-1)?.details?.['reason']).toBe('the tenant is suspended');
+    const { serial } = certificate!;
+    expect(await fleet.renew.execute({ tenantId: fleet.context.tenantId, nodeId: node.nodeId, presentedSerial: serial, replacesSerial: serial, csr: certificateRequest(node.key), sourceAddress: '127.0.0.1' })).toMatchObject({ status: 403, detail: expect.stringContaining('suspended') });
+    await suspend('NULL');
+    expect((await fleet.checkIn(node.nodeId)).get(node.nodeId)).toMatchObject({ nodeState: 'active' });
+    expect(await fleet.enroll(token.text)).toMatchObject({ status: 200 });
+  });
+});
+
+describe('a token', () => {
+  it('binds its labels to every node that it enrolls, whatever the node says', async () => {
+    const token = await fleet.newToken({ maxUses: 2, labels: { ring: 'early' } });
+    const outcomes = [await fleet.enroll(token.text), await fleet.enroll(token.text)];
+    for (const outcome of outcomes) {
+      const [row] = await fleet.admin<{ labels: Record<string, string> }>('SELECT labels FROM palisade.nodes WHERE id = $1', [outcome.status === 200 ? outcome.nodeId : '']);
+      expect(row?.labels).toEqual({ ring: 'early' });
+    }
+  });
+
+  it('is not revived when its node is revoked or removed', async () => {
+    const token = await fleet.newToken();
+    const outcome = await fleet.enroll(token.text);
+    if (outcome.status !== 200) throw new Error(outcome.detail);
+    await fleet.admin("UPDATE palisade.nodes SET state = 'revoked' WHERE id = $1", [outcome.nodeId]);
+    expect(await fleet.enroll(token.text)).toMatchObject({ status: 401 });
+    await fleet.admin('DELETE FROM palisade.node_certificates WHERE node_id = $1', [outcome.nodeId]);
+    await fleet.admin('DELETE FROM palisade.nodes WHERE id = $1', [outcome.nodeId]);
+    expect(await fleet.enroll(token.text)).toMatchObject({ status: 401 });
+    expect((await fleet.auditOf('node.enrollment-refused')).at(-1)?.details?.['reason']).toBe('all 1 uses are taken');
   });
 });

@@ -197,6 +197,26 @@ describe('fault 18: HALT', () => {
   });
 });
 
+describe('fault 18: HALT of a rollback', () => {
+  it('halts the rollout that carries it out, too: nothing is offered afterwards', async () => {
+    const first = await create();
+    await finish(first.id);
+    const revision = await fleet.apply('apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: halt, namespace: shop }\nspec: { podSelector: {}, policyTypes: [Ingress] }\n');
+    const second = await create({ policyRevision: revision });
+    await finish(second.id);
+    const undo = await fleet.steer.execute(fleet.context, fleet.clusterId, second.id, 'roll-back');
+    await fleet.admin("UPDATE palisade.rollouts SET gate = jsonb_set(gate, '{bakeMs}', '600000') WHERE id = $1", [undo.id]);
+    await advance(undo.id);
+    expect(Object.values(await states(undo.id))).toContain('offered');
+    expect(await fleet.steer.execute(fleet.context, fleet.clusterId, second.id, 'halt')).toMatchObject({ state: 'halted' });
+    for (const id of [undo.id, second.id]) await advance(id);
+    expect(await read(undo.id)).toMatchObject({ state: 'halted', reason: expect.stringContaining('was halted') });
+    expect(Object.values(await states(undo.id))).not.toContain('offered');
+    const generation = (await read(second.id)).target?.generation.n;
+    for (const order of (await orders()).values()) expect(order.desired?.n).toBe(generation);
+  });
+});
+
 describe('fault 19: superseded with nodes in flight', () => {
   it('records late reports, applies none, and gives the nodes the newest', async () => {
     const first = await create({ strategy: { kind: 'sizes', sizes: [{ fraction: 1 }] } });

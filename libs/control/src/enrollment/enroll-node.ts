@@ -95,6 +95,7 @@ export class EnrollNode {
 
   async #claim(repositories: EnrollmentRepositories, context: TenantContext, tokenId: string, requests: readonly ReadRequest[]): Promise<readonly CertificateOutcome[]> {
     const token = await repositories.enrollmentTokens.find(tokenId);
+    const suspended = await repositories.nodeEnrollment.isTenantSuspended();
     const known = new Map((await repositories.nodeEnrollment.findByEnrollments(requests.map(({ input }) => input.enrollmentUuid))).map((node) => [node.enrollmentUuid, node]));
     const outcomes = new Map<ReadRequest, CertificateOutcome>();
     const fresh: ReadRequest[] = [];
@@ -102,6 +103,7 @@ export class EnrollNode {
       const { input, publicKey } = request;
       const node = known.get(input.enrollmentUuid);
       if (token === undefined || !sameSecret(token.secretHash, input.secretHash)) outcomes.set(request, await refuse(repositories, tokenId, 'the secret is wrong'));
+      else if (suspended) outcomes.set(request, await refuse(repositories, tokenId, 'the tenant is suspended'));
       else if (node !== undefined) outcomes.set(request, await this.#again(repositories, context, node, token, publicKey));
       else if (notAttested(token, request) !== null) outcomes.set(request, await refuse(repositories, tokenId, notAttested(token, request)!));
       else if (await spoken(repositories, request)) outcomes.set(request, await refuse(repositories, tokenId, 'the machine it shows is enrolled already'));

@@ -75,6 +75,8 @@ export interface NewNode {
 }
 
 export interface NodeEnrollmentRepository {
+  /** Nothing is issued to the nodes of a suspended tenant. */
+  isTenantSuspended(): Promise<boolean>;
   findByEnrollments(enrollmentUuids: readonly string[]): Promise<readonly (EnrolledNode & { readonly enrollmentUuid: string })[]>;
   /** Locks the node until the transaction ends. */
   findForUpdate(id: string): Promise<EnrolledNode | undefined>;

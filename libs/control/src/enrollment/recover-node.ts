@@ -39,6 +39,7 @@ export class RecoverNode {
     return this.#ports.unitOfWork.run(context, async (repositories) => {
       const node = await repositories.nodeEnrollment.findForUpdate(input.nodeId);
       if (node === undefined || node.state !== 'active') return refuse(repositories, input.nodeId, node === undefined ? 'there is no such node' : `the node is ${node.state}`);
+      if (await repositories.nodeEnrollment.isTenantSuspended()) return refuse(repositories, node.id, 'the tenant is suspended');
       if (!(await repositories.recovery.consume(input.nonce, node.id))) return refuse(repositories, node.id, 'the challenge is unknown, used or expired');
       if (!signedByNode(node.publicKey, input)) return refuse(repositories, node.id, 'the signature is not by the bound key');
       const old = await repositories.nodeCertificates.latest(node.id);

@@ -42,6 +42,7 @@ export class RenewCertificate {
     const node = await repositories.nodeEnrollment.findForUpdate(input.nodeId);
     if (node === undefined) return { status: 401, code: 'auth.unauthenticated', detail: 'This node is not enrolled any more.' };
     if (node.state !== 'active') return refusedNode(node);
+    if (await repositories.nodeEnrollment.isTenantSuspended()) return { status: 403, code: 'auth.forbidden', detail: 'The tenant of this node is suspended. What its kernel enforces stays in force.' };
     const old = await repositories.nodeCertificates.find(input.replacesSerial);
     if (old === undefined || old.nodeId !== node.id || input.presentedSerial !== input.replacesSerial) {
       return { status: 400, code: 'request.invalid', detail: 'A renewal names the serial of the certificate that the connection uses.' };

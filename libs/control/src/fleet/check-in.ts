@@ -33,7 +33,8 @@ export interface ObservedState {
 
 /** What a node is to be told. */
 export interface NodeOrders {
-  readonly nodeState: 'active' | 'locked' | 'revoked';
+  /** `suspended`: the node's tenant is. */
+  readonly nodeState: 'active' | 'locked' | 'revoked' | 'suspended';
   readonly desired: DesiredGeneration | null;
 }
 
@@ -66,7 +67,6 @@ export interface AgentDesk {
   blob(tenantId: string, sha256: string): Promise<Uint8Array | undefined>;
   /** Envelopes that follow `since`, or the newest snapshot when they do not reach back that far; bounded in bytes. */
   identities(tenantId: string, clusterId: string, since: number, maxBytes: number): Promise<{ readonly envelopes: readonly Uint8Array[]; readonly more: boolean }>;
-  isSuspended(tenantId: string): Promise<boolean>;
 }
 
 export interface AgentRequestInput {

@@ -30,6 +30,7 @@ export class SteerRollout {
       if (!(await rollouts.swap(rollout, { state: step.state, reason: step.reason }))) {
         throw new DomainError('resource.conflict', 'The rollout has just changed. Read it again, then decide.');
       }
+      if (command === 'halt' && rollout.state === 'rolling_back') await haltUndoing(context, repositories, rollout);
       for (const decision of step.decisions) {
         if (decision.kind === 'withdraw-offers') await rollouts.withdraw(rollout.id);
         if (decision.kind === 'renew-offers') await renewOffers(rollouts, rollout);
@@ -51,6 +52,17 @@ export class SteerRollout {
 
 function eventOf(command: SteerCommand, reason: string): RolloutEvent {
   return command === 'halt' || command === 'pause' ? { kind: command, reason } : { kind: command };
+}
+
+/** Halting a rollback halts the rollout that carries it out: nothing is offered afterwards. */
+async function haltUndoing(context: TenantContext, { rollouts }: RolloutRepositories, rollout: Rollout): Promise<void> {
+  const found = await rollouts.findRevertOf(rollout.id);
+  const undoing = found && (await rollouts.findForUpdate(found.id));
+  if (undoing === undefined) return;
+  const step = transitionRollout(undoing.state, { kind: 'halt', reason: `Rollout ${rollout.id}, which it undoes, was halted by ${context.actor.name}.` });
+  if (!step.ok || !(await rollouts.swap(undoing, { state: step.state, reason: step.reason }))) return;
+  await rollouts.withdraw(undoing.id);
+  await rollouts.record(undoing.id, [{ kind: 'halted', detail: step.reason ?? '' }]);
 }
 
 /** Nodes that went silent are asked again; the worker offers them with the next step. */

@@ -20,6 +20,10 @@ const COLUMNS = 'id, cluster_id, name, state, state_reason, public_key';
 export function postgresNodeEnrollment(session: TenantSession): NodeEnrollmentRepository {
   const { tenantId } = session.context;
   return {
+    async isTenantSuspended() {
+      const [row] = await session.query('SELECT 1 FROM palisade.tenants WHERE tenant_id = $1 AND suspended_at IS NOT NULL', [tenantId]);
+      return row !== undefined;
+    },
     async findByEnrollments(enrollmentUuids) {
       const rows = await session.query<NodeRow & { enrollment_uuid: string }>(`SELECT ${COLUMNS}, enrollment_uuid FROM palisade.nodes WHERE tenant_id = $1 AND enrollment_uuid = ANY ($2::uuid[])`, [tenantId, enrollmentUuids]);
       return rows.map((row) => ({ ...toNode(row), enrollmentUuid: row.enrollment_uuid }));

@@ -30,8 +30,10 @@ interface OrdersRow {
   readonly proof: Buffer | null;
 }
 
-const ORDERS = `SELECT n.id, n.state, d.epoch, d.n, d.content_digest, d.manifest_sha256, d.assignment_id, d.leaf_index, d.proof
-  FROM palisade.nodes n LEFT JOIN palisade.node_desired d ON d.tenant_id = n.tenant_id AND d.node_id = n.id
+/** Suspension of the tenant is looked at with every check-in, like the node's own state. */
+const ORDERS = `SELECT n.id, CASE WHEN t.suspended_at IS NULL THEN n.state ELSE 'suspended' END AS state, d.epoch, d.n, d.content_digest, d.manifest_sha256, d.assignment_id, d.leaf_index, d.proof
+  FROM palisade.nodes n JOIN palisade.tenants t ON t.tenant_id = n.tenant_id
+  LEFT JOIN palisade.node_desired d ON d.tenant_id = n.tenant_id AND d.node_id = n.id
   WHERE n.tenant_id = $1 AND n.id = ANY ($2::uuid[])`;
 
 /**
@@ -91,10 +93,6 @@ export function postgresAgentDesk(pool: pg.Pool): AgentDesk {
     manifest: (tenantId, clusterId, sha256) => bytesOf(pool, tenantId, 'SELECT manifest AS bytes FROM palisade.generations WHERE tenant_id = $1 AND cluster_id = $2 AND manifest_sha256 = $3', [tenantId, clusterId, sha256]),
     blob: (tenantId, sha256) => bytesOf(pool, tenantId, 'SELECT bytes FROM palisade.blobs WHERE tenant_id = $1 AND sha256 = $2', [tenantId, sha256]),
     identities: (tenantId, clusterId, since, maxBytes) => inTenant(pool, tenantId, (client) => readIdentities(client, tenantId, clusterId, since, maxBytes)),
-    async isSuspended(tenantId) {
-      const [result] = await inOneTrip(pool, tenantId, [{ text: 'SELECT suspended_at IS NOT NULL AS suspended FROM palisade.tenants WHERE tenant_id = $1', values: [tenantId] }]);
-      return (result!.rows[0] as { suspended: boolean } | undefined)?.suspended ?? true;
-    },
   };
 }
 

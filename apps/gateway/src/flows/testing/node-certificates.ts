@@ -18,7 +18,8 @@ export interface TestAuthority {
   readonly folder: string;
   /** PEM that the gateway's certificate is verified with. */
   readonly gatewayCa: string;
-  issue(identity: Omit<NodeIdentity, 'trustDomain'>): Promise<NodeCertificate>;
+  /** @param notAfter in an hour when absent */
+  issue(identity: Omit<NodeIdentity, 'trustDomain'>, notAfter?: Date): Promise<NodeCertificate>;
   remove(): void;
 }
 
@@ -43,10 +44,10 @@ export async function createTestAuthority(): Promise<TestAuthority> {
   return {
     folder,
     gatewayCa: server.toString('pem'),
-    async issue(identity) {
+    async issue(identity, notAfter) {
       const own = await newKeys();
       const leaf = await x509.X509CertificateGenerator.create({
-        subject: 'CN=node', issuer: authority.subject, ...lifetime(), publicKey: own.publicKey, signingKey: keys.privateKey, signingAlgorithm: ALGORITHM,
+        subject: 'CN=node', issuer: authority.subject, ...lifetime(), ...(notAfter && { notAfter }), publicKey: own.publicKey, signingKey: keys.privateKey, signingAlgorithm: ALGORITHM,
         extensions: [
           new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth], false),
           new x509.SubjectAlternativeNameExtension([{ type: 'url', value: formatNodeSpiffeId({ trustDomain: 'test', ...identity }) }]),
