@@ -27,6 +27,9 @@ const schema = z.object({
   PALISADE_HANDSHAKE_LIMIT: z.coerce.number().int().min(1).max(10_000).default(16),
   /** Flow batches that are taken in at once; agents keep what is refused and send it again. */
   PALISADE_FLOW_LIMIT: z.coerce.number().int().min(1).max(10_000).default(64),
+  /** Flows a second, and compressed bytes a UTC day, that this gateway takes of one tenant; agents keep the rest. */
+  PALISADE_TENANT_FLOWS_PER_SECOND: z.coerce.number().positive().default(Number.POSITIVE_INFINITY),
+  PALISADE_TENANT_FLOW_BYTES_PER_DAY: z.coerce.number().positive().default(Number.POSITIVE_INFINITY),
   /** Downloads under way at once. */
   PALISADE_DOWNLOAD_LIMIT: z.coerce.number().int().min(1).max(100_000).default(20_000),
 }).refine(...flowStoreIsReachable).refine((config) => config.FLOW_STORE === 'postgres' || config.FLOW_SPOOL_DIR !== undefined, { path: ['FLOW_SPOOL_DIR'], error: 'is needed with FLOW_STORE=clickhouse' });

@@ -100,7 +100,8 @@ async function listen(config: GatewayConfig, logger: Logger, metrics: Registry, 
   const server = adapter.getInstance<FastifyInstance>();
   server.addContentTypeParser(PROTOBUF_CONTENT_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   register(server);
-  const module = GatewayModule.register({ ingestDatabaseUrl: config.INGEST_DATABASE_URL, metrics, logger, ...clickHousePart(config) });
+  const quota = { flowsPerSecond: config.PALISADE_TENANT_FLOWS_PER_SECOND, bytesPerDay: config.PALISADE_TENANT_FLOW_BYTES_PER_DAY };
+  const module = GatewayModule.register({ ingestDatabaseUrl: config.INGEST_DATABASE_URL, quota, metrics, logger, ...clickHousePart(config) });
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, { logger: new NestLogger(logger), bodyParser: false });
   app.useGlobalFilters(new ProblemFilter(logger));
   await app.listen(config.PALISADE_GATEWAY_LISTEN.port, config.PALISADE_GATEWAY_LISTEN.host);

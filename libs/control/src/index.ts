@@ -35,6 +35,7 @@ export type { UnitOfWork } from './unit-of-work.ts';
 export { isUuid } from './uuid.ts';
 export type { WakeUp } from './wake-up.ts';
 export type * from './flows/flow-store.ts';
+export { FlowQuotas, NO_FLOW_QUOTA, type FlowQuota } from './flows/flow-quotas.ts';
 export { DEFAULT_FLOW_INGEST, IngestFlowBatch, type FlowIngestAnswer, type FlowIngestFigures, type FlowIngestOptions, type FlowIngestOutcome } from './flows/ingest-flow-batch.ts';
 export { ReadFlowMetrics } from './flows/read-flow-metrics.ts';
 export { ReadFlows } from './flows/read-flows.ts';

@@ -37,7 +37,7 @@ export class FlowsController {
     const sender = { tenantId: parseTenantId(tenantId), clusterId, nodeId };
     if (!(request.body instanceof Uint8Array)) throw new DomainError('request.invalid', `Send the batch as ${PROTOBUF_CONTENT_TYPE}.`);
     const batch = decodeFlowBatch(request.body);
-    const answer = await this.#ingest.execute({ sender, batch });
+    const answer = await this.#ingest.execute({ sender, batch, wireBytes: request.body.length });
     return Buffer.from(encodeFlowBatchReceipt(receiptOf(batch.seq, answer)));
   }
 }

@@ -1,5 +1,5 @@
 import { Inject, Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
-import { IngestFlowBatch, type FlowIngestFigures, type FlowIngestOptions, type FlowSink } from '@palisade/control';
+import { FlowQuotas, IngestFlowBatch, type FlowIngestFigures, type FlowIngestOptions, type FlowQuota, type FlowSink } from '@palisade/control';
 import { clickHouseFlowSink, PostgresFlowSink, type ClickHouseAddress, type SpoolFigures } from '@palisade/flow-store';
 import { Gauge, type Logger, type Registry } from '@palisade/nest-kit';
 import pg from 'pg';
@@ -9,6 +9,8 @@ export interface FlowsModuleOptions {
   /** Connection of the ingest role. */
   readonly ingestDatabaseUrl: string;
   readonly ingest?: Partial<FlowIngestOptions>;
+  /** Of every tenant. */
+  readonly quota?: FlowQuota;
   readonly metrics?: Registry;
   /** Absent: flows are stored in PostgreSQL. */
   readonly clickHouse?: ClickHouseAddress & { readonly spoolDir: string };
@@ -52,6 +54,7 @@ const FIGURES: Readonly<Record<keyof FlowIngestFigures, string>> = {
   storedRows: 'Rows stored since start',
   duplicates: 'Batches that had been stored before',
   deferred: 'Batches sent back to be tried again',
+  overQuota: 'Batches sent back because their tenant is over its quota',
   refused: 'Batches that can never be stored',
   commits: 'Commits since start',
 };
@@ -81,7 +84,8 @@ export class FlowsModule implements OnApplicationShutdown {
     // An idle connection that the server closes is replaced when it is needed.
     pool.on('error', () => undefined);
     const store = await openStore(options, pool);
-    const ingest = new IngestFlowBatch({ sink: store.sink, ...(options.ingest === undefined ? {} : { options: options.ingest }) });
+    const { quota } = options;
+    const ingest = new IngestFlowBatch({ sink: store.sink, ...(quota === undefined ? {} : { quotas: new FlowQuotas(() => quota) }), ...(options.ingest === undefined ? {} : { options: options.ingest }) });
     if (options.metrics !== undefined) expose(options.metrics, ingest);
     return {
       module: FlowsModule,

@@ -11,6 +11,8 @@ export interface FlowSender {
 export interface SentFlowBatch {
   readonly sender: FlowSender;
   readonly batch: FlowBatch;
+  /** As it came in, compressed; what a tenant's bytes of a day are counted by. */
+  readonly wireBytes?: number;
 }
 
 export type FlowAppendOutcome =

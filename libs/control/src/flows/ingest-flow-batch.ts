@@ -1,5 +1,6 @@
 import { isDomainError } from '@palisade/errors';
 import { FlowQueue, type FlowQueueLimits } from './flow-queue.ts';
+import { FlowQuotas, NO_FLOW_QUOTA } from './flow-quotas.ts';
 import type { FlowAppendOutcome, FlowSink, SentFlowBatch } from './flow-store.ts';
 
 export type FlowIngestOutcome = FlowAppendOutcome | { readonly kind: 'deferred'; readonly retryAfterMs: number };
@@ -34,7 +35,10 @@ export interface FlowIngestFigures {
   readonly queuedRows: number;
   readonly storedRows: number;
   readonly duplicates: number;
+  /** For want of room, or because a commit failed. */
   readonly deferred: number;
+  /** Because the tenant sent more than its quota. */
+  readonly overQuota: number;
   readonly refused: number;
   readonly commits: number;
 }
@@ -45,25 +49,33 @@ export interface FlowIngestFigures {
  */
 export class IngestFlowBatch {
   readonly #sink: FlowSink;
+  readonly #quotas: FlowQuotas;
   readonly #options: FlowIngestOptions;
   readonly #queue: FlowQueue<Waiting>;
   #running = 0;
   #closing = false;
-  readonly #figures = { storedRows: 0, duplicates: 0, deferred: 0, refused: 0, commits: 0 };
+  readonly #figures = { storedRows: 0, duplicates: 0, deferred: 0, overQuota: 0, refused: 0, commits: 0 };
   #idle: (() => void)[] = [];
 
-  constructor(ports: { readonly sink: FlowSink; readonly options?: Partial<FlowIngestOptions> }) {
+  constructor(ports: { readonly sink: FlowSink; readonly quotas?: FlowQuotas; readonly options?: Partial<FlowIngestOptions> }) {
     this.#sink = ports.sink;
+    this.#quotas = ports.quotas ?? new FlowQuotas(() => NO_FLOW_QUOTA);
     this.#options = { ...DEFAULT_FLOW_INGEST, ...ports.options };
     this.#queue = new FlowQueue(this.#options);
   }
 
   /** Fulfils when the batch is durable, known already, refused, or deferred. Never rejects. */
   async execute(sent: SentFlowBatch): Promise<FlowIngestAnswer> {
+    const waitMs = this.#quotas.take(sent);
+    if (waitMs > 0) {
+      this.#figures.overQuota++;
+      return { outcome: { kind: 'deferred', retryAfterMs: waitMs }, credit: 0 };
+    }
     const outcome = await new Promise<FlowIngestOutcome>((answer) => {
       if (this.#closing || !this.#queue.offer({ ...sent, answer })) answer({ kind: 'deferred', retryAfterMs: this.#options.retryAfterMs });
       else this.#start();
     });
+    if (outcome.kind !== 'stored') this.#quotas.giveBack(sent);
     this.#count(outcome);
     return { outcome, credit: outcome.kind === 'deferred' ? 0 : this.#credit() };
   }
