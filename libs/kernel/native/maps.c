@@ -154,11 +154,11 @@ static napi_value map_delete_batch(napi_env env, napi_callback_info info)
 	return make_int(env, removed);
 }
 
-// A map is read in rounds; a round smaller than a hash bucket fails with ENOSPC and is doubled.
+// A map is read in rounds; a round smaller than a hash bucket fails with ENOSPC and is doubled. Few, large rounds: each call costs the kernel a set-up.
 static int read_rounds(int fd, uint8_t *keys, uint8_t *values, size_t key, size_t value, uint32_t capacity, uint32_t *total)
 {
 	uint8_t cursor[2][256];
-	uint32_t round = 4096;
+	uint32_t round = 16384;
 	bool first = true;
 
 	*total = 0;
@@ -187,10 +187,38 @@ static int read_rounds(int fd, uint8_t *keys, uint8_t *values, size_t key, size_
 	}
 }
 
+static void free_content(napi_env env, void *data, void *hint)
+{
+	(void)env;
+	(void)hint;
+	free(data);
+}
+
+// Hands memory over to JavaScript instead of copying it: a table of connections is tens of megabytes.
+static napi_value give_bytes(napi_env env, uint8_t *data, size_t size)
+{
+	napi_value buffer, out;
+	uint8_t *fitted = realloc(data, size ? size : 1);
+
+	if (fitted)
+		data = fitted;
+	if (napi_create_external_arraybuffer(env, data, size, free_content, NULL, &buffer) == napi_ok) {
+		napi_create_typedarray(env, napi_uint8_array, size, buffer, 0, &out);
+		return out;
+	}
+	// A runtime that allows no memory of others.
+	uint8_t *to;
+
+	out = make_bytes(env, size, &to);
+	memcpy(to, data, size);
+	free(data);
+	return out;
+}
+
 // mapReadAll(fd, keySize, valueSize, capacity) → { keys, values, count }
 static napi_value map_read_all(napi_env env, napi_callback_info info)
 {
-	napi_value a[4], out, keys_value, values_value;
+	napi_value a[4], out;
 	int64_t fd, key, value, capacity;
 	uint8_t *keys, *values;
 	uint32_t total = 0;
@@ -202,21 +230,16 @@ static napi_value map_read_all(napi_env env, napi_callback_info info)
 	keys = malloc(capacity * key + 1);
 	values = malloc(capacity * value + 1);
 	failed = keys && values ? read_rounds(fd, keys, values, key, value, capacity, &total) : ENOMEM;
-	if (!failed) {
-		uint8_t *to;
-
-		napi_create_object(env, &out);
-		keys_value = make_bytes(env, total * key, &to);
-		memcpy(to, keys, total * key);
-		values_value = make_bytes(env, total * value, &to);
-		memcpy(to, values, total * value);
-		set_value(env, out, "keys", keys_value);
-		set_value(env, out, "values", values_value);
-		set_int(env, out, "count", total);
+	if (failed) {
+		free(keys);
+		free(values);
+		return raise_errno(env, "BPF_MAP_LOOKUP_BATCH", failed, NULL);
 	}
-	free(keys);
-	free(values);
-	return failed ? raise_errno(env, "BPF_MAP_LOOKUP_BATCH", failed, NULL) : out;
+	napi_create_object(env, &out);
+	set_value(env, out, "keys", give_bytes(env, keys, total * key));
+	set_value(env, out, "values", give_bytes(env, values, total * value));
+	set_int(env, out, "count", total);
+	return out;
 }
 
 // mapNextKey(fd, key | undefined) → Uint8Array | undefined: for maps without batch reads

@@ -83,11 +83,22 @@ function withPin<T>(context: ExecutionContext, path: string, use: (descriptor: D
   }
 }
 
-function endpointState(endpoint: EndpointImage, ifindex: number): Uint8Array {
+/** Many endpoints have few policies. */
+class DigestBytes {
+  readonly #known = new Map<string, Uint8Array>();
+
+  of(digest: string): Uint8Array {
+    const known = this.#known.get(digest) ?? unhex(digest);
+    this.#known.set(digest, known);
+    return known;
+  }
+}
+
+function endpointState(endpoint: EndpointImage, ifindex: number, digests: DigestBytes): Uint8Array {
   return ENDPOINT_STATE.encode({
     key: textBytes(endpoint.key, 160),
-    ...(endpoint.policyDigest !== undefined && { policy_digest: unhex(endpoint.policyDigest) }),
-    ...(endpoint.shadowDigest !== undefined && { shadow_digest: unhex(endpoint.shadowDigest) }),
+    ...(endpoint.policyDigest !== undefined && { policy_digest: digests.of(endpoint.policyDigest) }),
+    ...(endpoint.shadowDigest !== undefined && { shadow_digest: digests.of(endpoint.shadowDigest) }),
     ifindex,
     identity: endpoint.identity,
     attach: textBytes(endpoint.attach.kind === 'interface' ? endpoint.attach.ifname : endpoint.attach.path.slice(-24), 24),
@@ -96,14 +107,21 @@ function endpointState(endpoint: EndpointImage, ifindex: number): Uint8Array {
 
 /** Writes rows of an array in one call. */
 function writeRows(context: ExecutionContext, map: string, rows: readonly (readonly [number, Uint8Array])[]): void {
-  const keys = concatenate(rows.map(([row]) => rowKey(row)));
-  context.kernel.updateBatch(context.maps.map(map), keys, concatenate(rows.map(([, value]) => value)), rows.length);
+  const keys = Uint32Array.from(rows, ([row]) => row);
+  context.kernel.updateBatch(context.maps.map(map), new Uint8Array(keys.buffer), concatenate(rows.map(([, value]) => value)), rows.length);
+}
+
+const POLICY_MAP = { name: 'policy', type: 'hash', keySize: 8, valueSize: 8, maxEntries: 1, noPreallocation: true } as const;
+
+function emptyPolicy(kernel: KernelPort, open: Map<string, Descriptor>): Descriptor {
+  const known = open.get('') ?? kernel.createMap(POLICY_MAP);
+  open.set('', known);
+  return known;
 }
 
 /** Puts policy maps into rows of an outer map, in one call: each single update or deletion would wait a grace period. */
 function fillOuter(context: ExecutionContext, bank: number, rows: readonly BankRow[], set: 'live' | 'shadow'): void {
-  const { kernel, maps, pins } = context;
-  const outer = maps.map(set === 'live' ? 'policies' : 'shadow_policies');
+  const { kernel, pins } = context;
   const policies = set === 'live' ? context.desired.image.live.policies : context.desired.image.shadow?.policies;
   const open = new Map<string, Descriptor>();
   const shapes: [number, Uint8Array][] = [];
@@ -115,7 +133,8 @@ function fillOuter(context: ExecutionContext, bank: number, rows: readonly BankR
       const at = bankedRow(bank, row.slot);
       shapes.push([at, policy?.shape ?? new Uint8Array(POLICY_SHAPE.size)]);
       if (digest === undefined || policy === undefined) {
-        if (row.holds[set]) kernel.delete(outer, rowKey(at));
+        // Nothing looks into it, since the shape says that nothing is restricted; it lets go of the policy that was there.
+        if (row.holds[set]) filled.push([at, emptyPolicy(kernel, open)]);
         continue;
       }
       const descriptor = open.get(digest) ?? kernel.openPin(`${pins.policies}/${digest}`);
@@ -136,8 +155,9 @@ function fillBank(context: ExecutionContext, bank: number, rows: readonly BankRo
   writeRows(context, 'endpoint_states', rows.map((row) => [bankedRow(bank, row.slot), dirty]));
   fillOuter(context, bank, rows, 'live');
   fillOuter(context, bank, rows, 'shadow');
+  const digests = new DigestBytes();
   const state = (row: BankRow): Uint8Array =>
-    row.endpoint ? endpointState(row.endpoint, ifindexOf(context.desired.targets.get(row.slot))) : new Uint8Array(ENDPOINT_STATE.size);
+    row.endpoint ? endpointState(row.endpoint, ifindexOf(context.desired.targets.get(row.slot)), digests) : new Uint8Array(ENDPOINT_STATE.size);
   writeRows(context, 'endpoint_states', rows.map((row) => [bankedRow(bank, row.slot), state(row)]));
 }
 
@@ -175,8 +195,7 @@ export function executeAction(action: Action, context: ExecutionContext): void {
   switch (action.kind) {
     case 'create-policy': {
       const content = image(context, action.set).policies.get(action.digest);
-      const specification = { name: 'policy', type: 'hash', keySize: 8, valueSize: 8, maxEntries: 1, noPreallocation: true } as const;
-      if (content) createFilled(kernel, specification, content, `${pins.policies}/${action.digest}`);
+      if (content) createFilled(kernel, POLICY_MAP, content, `${pins.policies}/${action.digest}`);
       return;
     }
     case 'create-addresses': {

@@ -2,9 +2,6 @@ import {
   ADDRESS_MAP_NAMES,
   BANK_STATE,
   CONTROL_SHADOW,
-  ENDPOINT_STATE,
-  MAX_ENDPOINTS,
-  PALISADE_BANKS,
   bytesText,
   hex,
   isZero,
@@ -14,14 +11,10 @@ import {
   type ObservedEndpoint,
   type ObservedState,
 } from '@palisade/dataplane';
+import { readEndpointRows, type ObservedRow } from './endpoint-rows.ts';
 import { rowKey, type MapSet } from './map-set.ts';
 import type { Attachments } from './attachments.ts';
 import type { Pins } from './pins.ts';
-
-/** An endpoint's row with what only the report needs. */
-export interface ObservedRow extends ObservedEndpoint {
-  readonly attach: string;
-}
 
 function digestText(bytes: Uint8Array): string | undefined {
   return isZero(bytes) ? undefined : hex(bytes);
@@ -30,28 +23,6 @@ function digestText(bytes: Uint8Array): string | undefined {
 function addressDigests(bytes: Uint8Array): Record<AddressMapName, string> {
   const entries = ADDRESS_MAP_NAMES.map((name, index) => [name, digestText(bytes.subarray(index * 32, index * 32 + 32)) ?? ''] as const);
   return Object.fromEntries(entries) as Record<AddressMapName, string>;
-}
-
-/** The rows of both banks that are in use. */
-function readRows(kernel: KernelPort, maps: MapSet): ObservedRow[][] {
-  const banks: ObservedRow[][] = Array.from({ length: PALISADE_BANKS }, () => []);
-  const content = kernel.readAll(maps.map('endpoint_states'));
-  const index = new DataView(content.keys.buffer, content.keys.byteOffset);
-  for (let at = 0; at < content.count; at += 1) {
-    if (content.values[at * ENDPOINT_STATE.size] === 0) continue;
-    const row = index.getUint32(at * 4, true);
-    const state = ENDPOINT_STATE.decode(content.values, at * ENDPOINT_STATE.size);
-    const policyDigest = digestText(state.policy_digest);
-    const shadowDigest = digestText(state.shadow_digest);
-    banks[Math.floor(row / MAX_ENDPOINTS)]?.push({
-      slot: row % MAX_ENDPOINTS,
-      key: bytesText(state.key),
-      attach: bytesText(state.attach),
-      ...(policyDigest !== undefined && { policyDigest }),
-      ...(shadowDigest !== undefined && { shadowDigest }),
-    });
-  }
-  return banks;
 }
 
 function readBank(kernel: KernelPort, maps: MapSet, bank: number, endpoints: readonly ObservedEndpoint[]): ObservedBank {
@@ -86,7 +57,7 @@ export interface ReadState extends ObservedState {
  */
 export function readObservedState(kernel: KernelPort, maps: MapSet, pins: Pins, attachments: Attachments, programDigest?: string): ReadState {
   const control = maps.control();
-  const rows = readRows(kernel, maps);
+  const rows = readEndpointRows(kernel, maps);
   const banks = [readBank(kernel, maps, 0, rows[0] ?? []), readBank(kernel, maps, 1, rows[1] ?? [])] as const;
   const bank = (control.generation & 1n) === 1n ? 1 : 0;
   const services = kernel.readAll(maps.map('services'));

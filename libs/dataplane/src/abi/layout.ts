@@ -58,11 +58,13 @@ export function layout<const F extends Fields>(name: string, fields: F): Layout<
   }
   size = align(size, widest);
 
+  // Thousands of these are written for one policy: the fields are listed once.
+  const members = Object.entries(fields).map(([field, [type, count]]) => ({ field, type, count, offset: offsets[field] ?? 0 }));
+
   const encode = (record: Partial<RecordOf<F>>, into = new Uint8Array(size), at = 0): Uint8Array => {
     const view = new DataView(into.buffer, into.byteOffset + at, size);
-    for (const [field, [type, count]] of Object.entries(fields)) {
+    for (const { field, type, count, offset } of members) {
       const value = record[field] as number | bigint | Uint8Array | readonly (number | bigint)[] | undefined;
-      const offset = offsets[field] ?? 0;
       if (value === undefined) continue;
       if (typeof value === 'number' || typeof value === 'bigint') {
         writeScalar(view, offset, type, value);
@@ -78,8 +80,7 @@ export function layout<const F extends Fields>(name: string, fields: F): Layout<
   const decode = (bytes: Uint8Array, at = 0): RecordOf<F> => {
     const view = new DataView(bytes.buffer, bytes.byteOffset + at, size);
     const record: Record<string, unknown> = {};
-    for (const [field, [type, count]] of Object.entries(fields)) {
-      const offset = offsets[field] ?? 0;
+    for (const { field, type, count, offset } of members) {
       if (count === undefined) record[field] = readScalar(view, offset, type);
       else if (type === 'u8') record[field] = bytes.slice(at + offset, at + offset + count);
       else record[field] = Array.from({ length: count }, (_, index) => readScalar(view, offset + index * BYTES[type], type));

@@ -38,9 +38,18 @@ function utf8Bytes(text: string): Uint8Array {
 export function bytesText(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
   const used = end < 0 ? bytes : bytes.subarray(0, end);
-  if (used.every((byte) => byte < 0x80)) return String.fromCharCode(...used);
+  let text = '';
+  for (let at = 0; at < used.length; at += 1) {
+    const byte = used[at] ?? 0;
+    if (byte > 0x7f) return utf8Text(used);
+    text += String.fromCharCode(byte);
+  }
+  return text;
+}
+
+function utf8Text(bytes: Uint8Array): string {
   let escaped = '';
-  for (const byte of used) escaped += `%${HEX[byte]}`;
+  for (const byte of bytes) escaped += `%${HEX[byte]}`;
   return decodeURIComponent(escaped);
 }
 
@@ -57,5 +66,6 @@ export function unhex(text: string): Uint8Array {
 }
 
 export function isZero(bytes: Uint8Array): boolean {
-  return bytes.every((byte) => byte === 0);
+  for (let at = 0; at < bytes.length; at += 1) if (bytes[at] !== 0) return false;
+  return true;
 }
