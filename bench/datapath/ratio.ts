@@ -27,19 +27,39 @@ function medianRanks(n: number): readonly [number, number] {
 
 export function compare(name: string, samples: readonly number[]): Comparison {
   const sorted = [...samples].sort((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  const median = ((sorted[Math.floor(middle)] ?? NaN) + (sorted[Math.ceil(middle)] ?? NaN)) / 2;
+  const middle = median(samples);
   const [low, high] = medianRanks(sorted.length).map((rank) => sorted[rank - 1] ?? NaN) as [number, number];
-  return { name, samples, median, low, high, decided: samples.length >= 15 && (high - low) / 2 <= 0.02 * median };
+  return { name, samples, median: middle, low, high, decided: samples.length >= 15 && (high - low) / 2 <= 0.02 * middle };
 }
 
-/** Runs `rounds` times A B B A; each runner gives operations per second. */
-export async function interleave(name: string, rounds: number, a: () => Promise<number>, b: () => Promise<number>): Promise<Comparison> {
-  const samples: number[] = [];
+export interface Measured {
+  /** Operations per second of each contestant, one value a round. */
+  readonly rates: readonly (readonly number[])[];
+}
+
+/**
+ * Runs `rounds` times all contestants forwards and then backwards (A B B A), so that what drifts evenly cancels in every
+ * ratio. Each runner gives operations per second; one value a round is the harmonic mean of its two runs.
+ */
+export async function interleave(rounds: number, runners: readonly (() => Promise<number>)[]): Promise<Measured> {
+  const rates: number[][] = runners.map(() => []);
   for (let round = 0; round < rounds; round += 1) {
-    const rates = [await a(), await b(), await b(), await a()];
-    const [a1 = NaN, b1 = NaN, b2 = NaN, a2 = NaN] = rates.map((rate) => 1 / rate);
-    samples.push((b1 + b2) / (a1 + a2));
+    const forwards: number[] = [];
+    for (const run of runners) forwards.push(await run());
+    const backwards: number[] = [];
+    for (const run of runners.toReversed()) backwards.unshift(await run());
+    for (const [index, list] of rates.entries()) list.push(2 / (1 / (forwards[index] ?? NaN) + 1 / (backwards[index] ?? NaN)));
   }
-  return compare(name, samples);
+  return { rates };
+}
+
+/** Time per operation of `b` over `a`, round by round. */
+export function ratios(a: readonly number[], b: readonly number[]): number[] {
+  return a.map((rate, round) => rate / (b[round] ?? NaN));
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((x, y) => x - y);
+  const middle = (sorted.length - 1) / 2;
+  return ((sorted[Math.floor(middle)] ?? NaN) + (sorted[Math.ceil(middle)] ?? NaN)) / 2;
 }

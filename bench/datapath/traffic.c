@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Traffic of the datapath benchmark: `server`, or one client run that prints operations per second.
-//   traffic server | traffic rr|crr HOST SECONDS | traffic udp HOST SECONDS
+//   traffic server CPU | traffic rr|crr|udp|stream HOST SECONDS CPU
+// Each runs on one processor only: CPU counts from 0 and wraps at the number that there are.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RR = 5000, CRR = 5001, UDP = 5003 };
+enum { RR = 5000, CRR = 5001, STREAM = 5002, UDP = 5003 };
+
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu % sysconf(_SC_NPROCESSORS_ONLN), &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
 
 static double seconds(void)
 {
@@ -57,14 +68,15 @@ static void take_datagrams(int fd, unsigned long *count)
 
 static void serve(void)
 {
-	int rr = listener(RR, SOCK_STREAM), crr = listener(CRR, SOCK_STREAM), udp = listener(UDP, SOCK_DGRAM), queue = epoll_create1(0);
-	static char closes[65536];
+	int rr = listener(RR, SOCK_STREAM), crr = listener(CRR, SOCK_STREAM), stream = listener(STREAM, SOCK_STREAM);
+	int udp = listener(UDP, SOCK_DGRAM), queue = epoll_create1(0);
+	static char closes[65536], takes[65536], bulk[1 << 18];
 	struct epoll_event event = { .events = EPOLLIN }, events[64];
 	unsigned long count = 0;
-	int listeners[] = { rr, crr, udp }, one = 1;
+	int listeners[] = { rr, crr, stream, udp }, one = 1;
 	char data[256];
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		event.data.fd = listeners[i];
 		epoll_ctl(queue, EPOLL_CTL_ADD, listeners[i], &event);
 	}
@@ -79,13 +91,17 @@ static void serve(void)
 
 			if (fd == udp) {
 				take_datagrams(fd, &count);
-			} else if (fd == rr || fd == crr) {
+			} else if (fd == rr || fd == crr || fd == stream) {
 				while ((made = accept4(fd, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
 					setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 					closes[made] = fd == crr;
+					takes[made] = fd == stream;
 					event.data.fd = made;
 					epoll_ctl(queue, EPOLL_CTL_ADD, made, &event);
 				}
+			} else if (takes[fd]) {
+				if (!read(fd, bulk, sizeof(bulk)))
+					close(fd);
 			} else {
 				got = read(fd, data, sizeof(data));
 				if (got > 0 && write(fd, data, got) == got && !closes[fd])
@@ -171,15 +187,38 @@ static double one_way(const char *host, double length)
 	exit(1);
 }
 
+// Bytes per second that the other end has taken: what is still in the socket at the end does not count.
+static double bulk_stream(const char *host, double length)
+{
+	int fd = dial(host, STREAM, SOCK_STREAM);
+	static char data[1 << 16];
+	double start = seconds();
+	struct tcp_info state = {};
+	socklen_t size = sizeof(state);
+
+	while (seconds() - start < length) {
+		if (write(fd, data, sizeof(data)) < 0)
+			exit(1);
+	}
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &size))
+		exit(1);
+	return state.tcpi_bytes_acked / (seconds() - start);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc == 2 && !strcmp(argv[1], "server"))
+	if (argc == 3 && !strcmp(argv[1], "server")) {
+		pin(atoi(argv[2]));
 		serve();
-	if (argc < 4)
+	}
+	if (argc < 5)
 		return 2;
 	double length = atof(argv[3]);
 
+	pin(atoi(argv[4]));
+
 	printf("%.2f\n", !strcmp(argv[1], "rr") ? request_response(argv[2], length) :
-			 !strcmp(argv[1], "crr") ? connect_request_response(argv[2], length) : one_way(argv[2], length));
+			 !strcmp(argv[1], "crr") ? connect_request_response(argv[2], length) :
+			 !strcmp(argv[1], "udp") ? one_way(argv[2], length) : bulk_stream(argv[2], length));
 	return 0;
 }

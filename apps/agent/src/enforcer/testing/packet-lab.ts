@@ -37,14 +37,19 @@ export class PacketLab {
     return createHash('sha256').update(this.#object).digest('hex');
   }
 
-  async applyNode(resolved: ResolvedNode, more: Partial<DesiredState> = {}): Promise<void> {
+  /** What `applyNode` would apply. */
+  desired(resolved: ResolvedNode, more: Partial<DesiredState> = {}): DesiredState {
     this.#revision += 1;
-    await this.#enforcer.apply({
+    return {
       contentDigest: `${this.#revision}`, generation: `1.${this.#revision}`, resolved,
       programs: [{ name: 'endpoint', sha256: this.programDigest, bytes: this.#object }],
       endpoints: [{ key: ENDPOINT, slot: 1, attach: { kind: 'interface', ifname: 'lo' }, network: 'default', addresses: [] }],
       ...more,
-    });
+    };
+  }
+
+  async applyNode(resolved: ResolvedNode, more: Partial<DesiredState> = {}): Promise<void> {
+    await this.#enforcer.apply(this.desired(resolved, more));
     await this.events();
   }
 
@@ -79,8 +84,16 @@ export class PacketLab {
     return this.#run('to_endpoint', frame).result !== SHOT;
   }
 
+  /** Loads one more program over the same maps, under its own name. */
+  loadBeside(object: Uint8Array, name: string): void {
+    const loaded = this.kernel.load({ object, mapPins: this.#pins.maps, programs: [{ name, kind: 'interface' }] });
+    for (const map of Object.values(loaded.maps)) this.kernel.close(map);
+    const program = loaded.programs[name];
+    if (program !== undefined) this.#programs.set(name, program);
+  }
+
   /** Average nanoseconds of one run. */
-  cost(name: 'from_endpoint' | 'to_endpoint', frame: Uint8Array, repeat: number): number {
+  cost(name: string, frame: Uint8Array, repeat: number): number {
     return this.#run(name, frame, repeat).durationNs;
   }
 
@@ -116,6 +129,11 @@ export class PacketLab {
   /** Empties the connection tables. */
   forget(): void {
     for (const name of ['connections4', 'connections6']) this.#empty(name);
+  }
+
+  /** Another agent over the same state, which asks for all counters at every drain. The caller closes it. */
+  exporter(): Enforcer {
+    return createKernelEnforcer({ pinRoot: this.#pins.root, kernel: this.kernel, networkNamespace: `/run/netns/${this.#id}`, deltaIntervalMs: 0 });
   }
 
   get enforcer(): Enforcer {
