@@ -26,10 +26,12 @@ export class PacketLab {
   readonly #programs = new Map<string, Descriptor>();
   #revision = 0;
 
-  constructor() {
+  /** @param maxEntries sizes of maps that differ from the object's */
+  constructor(maxEntries: Readonly<Record<string, number>> = {}) {
     execFileSync('ip', ['netns', 'add', this.#id]);
     this.#enforcer = createKernelEnforcer({
       pinRoot: this.#pins.root, kernel: this.kernel, networkNamespace: `/run/netns/${this.#id}`, deltaIntervalMs: 3_600_000, adoptionMs: 0,
+      maxEntries,
     });
   }
 
