@@ -25,7 +25,7 @@ export async function measureFootprint(seconds: number): Promise<Footprint> {
   ip('netns', 'add', namespace);
   try {
     const interfaces = Array.from({ length: ENDPOINTS }, (_, at) => `pod${at}`);
-    for (const name of interfaces) ip('-n', namespace, 'link', 'add', name, 'type', 'dummy');
+    for (const name of interfaces) ip('-n', namespace, 'link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}p`);
     const words = [PROGRAM, `/sys/fs/bpf/palisade/${namespace}`, `/run/netns/${namespace}`, folder, OBJECT_PATH, String(seconds), ...interfaces];
     const { stdout } = await promisify(execFile)(process.execPath, words);
     const result = JSON.parse(stdout) as { protectedEndpoints: number; residentMb: number; idlePercent: number };

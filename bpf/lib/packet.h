@@ -204,6 +204,9 @@ static __always_inline int parse_ipv4(const struct reader *from, struct packet *
 	fragment = bpf_ntohs(ip.frag_off);
 	if (fragment & 0x3fff) {
 		p->fragment_id = ip.id;
+		/* It would overwrite the TCP flags that the first fragment was judged by (RFC 3128). */
+		if (p->protocol == IPPROTO_TCP && (fragment & 0x1fff) == 1)
+			return -1;
 		if (fragment & 0x1fff) {
 			p->later_fragment = 1;
 			return 0;

@@ -75,6 +75,10 @@ __noinline int check_related(struct __sk_buff *skb, struct scene *s)
 				      parse_ipv6(&from, &s->embedded, s->packet.embedded_offset, !s->direction);
 	if (bad || s->embedded.later_fragment || s->embedded.related)
 		return 0;
+	/* An error goes to whoever sent the packet that it quotes; one to anybody else is made up. */
+	if (s->packet.destination[0] != s->embedded.source[0] || s->packet.destination[1] != s->embedded.source[1] ||
+	    s->packet.destination[2] != s->embedded.source[2] || s->packet.destination[3] != s->embedded.source[3])
+		return 0;
 	return s->packet.family == 4 ? related4(s) : related6(s);
 }
 

@@ -140,6 +140,12 @@ describe.skipIf(unavailable)('the programs on crafted packets', () => {
       expect(lab.receives(frame(ipv4(router, PROTOCOL.icmp, about(80))))).toBe(true);
       expect(lab.receives(frame(ipv4(router, PROTOCOL.icmp, about(81))))).toBe(false);
     });
+    it('does not admit an error to anybody but the sender of the packet that it quotes', () => {
+      const own = port();
+      out(tcp(own, 80));
+      const about = icmp(3, 4, 0, ipv4(OUT, PROTOCOL.tcp, tcp(own, 80).subarray(0, 8), { totalLength: 1500 }));
+      expect(lab.receives(frame(ipv4({ from: '192.0.2.1', to: '10.1.0.99' }, PROTOCOL.icmp, about)))).toBe(false);
+    });
     it('admits packet-too-big about an own IPv6 connection, also right after a policy change that still allows it', async () => {
       const own = port();
       lab.sends(frame(ipv6(OUT6, PROTOCOL.tcp, tcp(own, 80))));
@@ -188,6 +194,12 @@ describe.skipIf(unavailable)('the programs on crafted packets', () => {
       expect(lab.sends(first4(502, 54))).toBe(false);
       expect(lab.sends(later4(502))).toBe(false);
       expect(await reasons()).toEqual([1, 4]);
+    });
+    it('that would overwrite the flags of a TCP header are dropped as invalid', async () => {
+      const first = frame(ipv4(OUT, PROTOCOL.tcp, tcp(port(), 80), { moreFragments: true, id: 510 }));
+      expect(lab.sends(first)).toBe(true);
+      expect(lab.sends(frame(ipv4(OUT, PROTOCOL.tcp, new Uint8Array(16), { fragmentOffset: 8, id: 510 })))).toBe(false);
+      expect(await reasons()).toEqual([3]);
     });
     it('are dropped when the first one was not seen', () => expect(lab.sends(later4(503))).toBe(false));
     it('follow the first one’s verdict over IPv6', () => {
