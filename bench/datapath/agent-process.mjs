@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import '../../apps/agent/dist/agent.js';
 import { createKernelEnforcer } from '../../apps/agent/dist/enforcer/kernel-enforcer.js';
 import { FlowPipeline } from '../../apps/agent/dist/flows/flow-pipeline.js';
-import { encodeFlowBatchReceipt } from '../../libs/protocol/dist/index.js';
+import { decodeFlowBatch, encodeFlowBatchReceipt } from '../../libs/protocol/dist/index.js';
 
 const [pinRoot, networkNamespace, folder, objectPath, seconds, ...interfaces] = process.argv.slice(2);
 const bytes = readFileSync(objectPath);
@@ -27,8 +27,8 @@ const state = await enforcer.apply({
   programs: [{ name: 'endpoint', sha256: createHash('sha256').update(bytes).digest('hex'), bytes }],
 });
 const knowledge = { nodeName: 'bench', endpoints, resolved, generation: '1.1' };
-const receipt = encodeFlowBatchReceipt({ outcome: 'stored', credit: 4, retryAfterMs: 0, reason: '' });
-const pipeline = new FlowPipeline({ events: enforcer, knowledge: () => knowledge, folder, channel: { post: async () => ({ status: 200, body: receipt }) } });
+const post = async (_path, body) => ({ status: 200, body: encodeFlowBatchReceipt({ ...decodeFlowBatch(body), outcome: 'stored', credit: 4, retryAfterMs: 0, reason: '' }) });
+const pipeline = new FlowPipeline({ events: enforcer, knowledge: () => knowledge, folder, channel: { post } });
 pipeline.start();
 await delay(2_000); // what the start itself costs is not idling
 const before = process.cpuUsage();

@@ -15,6 +15,8 @@ export interface HostRequest {
   readonly sourcePort?: number;
   readonly connection?: string;
   readonly timeoutMs?: number;
+  /** `tcp`: so many bytes instead of a greeting; the answer says how many came back. */
+  readonly bytes?: number;
 }
 
 export interface HostAnswer {
@@ -113,9 +115,24 @@ function dial(request: HostRequest): Promise<Socket> {
   });
 }
 
+/** Sends `count` bytes and waits until as many have come back. */
+function echoBytes(socket: Socket, count: number, timeoutMs: number): Promise<string> {
+  return within(timeoutMs, (done, fail) => {
+    let received = 0;
+    socket.on('data', (data) => {
+      received += data.length;
+      if (received >= count) done(String(received));
+    });
+    socket.once('error', (error) => fail(error.message)).once('close', () => fail('closed'));
+    socket.write(Buffer.alloc(count, 'x'));
+    return () => socket.removeAllListeners('data');
+  });
+}
+
 async function tcp(request: HostRequest): Promise<string> {
   const socket = await dial(request);
   try {
+    if (request.bytes !== undefined) return await echoBytes(socket, request.bytes, request.timeoutMs ?? 1000);
     return await echo(socket, request.timeoutMs ?? 1000);
   } finally {
     socket.destroy();
