@@ -2,7 +2,7 @@
 
 import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +16,8 @@ export interface Footprint {
 }
 
 const ENDPOINTS = 50;
+/** What the unit file starts node with. */
+const UNIT = new URL('../../infra/systemd/palisade-agent.service', import.meta.url);
 const PROGRAM = fileURLToPath(new URL('./agent-process.mjs', import.meta.url));
 
 export async function measureFootprint(seconds: number): Promise<Footprint> {
@@ -26,7 +28,8 @@ export async function measureFootprint(seconds: number): Promise<Footprint> {
   try {
     const interfaces = Array.from({ length: ENDPOINTS }, (_, at) => `pod${at}`);
     for (const name of interfaces) ip('-n', namespace, 'link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}p`);
-    const words = [PROGRAM, `/sys/fs/bpf/palisade/${namespace}`, `/run/netns/${namespace}`, folder, OBJECT_PATH, String(seconds), ...interfaces];
+    const flags = (/^ExecStart=\S+((?: --\S+)*)/m.exec(readFileSync(UNIT, 'utf8'))?.[1] ?? '').split(' ').filter((word) => word !== '');
+    const words = [...flags, PROGRAM, `/sys/fs/bpf/palisade/${namespace}`, `/run/netns/${namespace}`, folder, OBJECT_PATH, String(seconds), ...interfaces];
     const { stdout } = await promisify(execFile)(process.execPath, words);
     const result = JSON.parse(stdout) as { protectedEndpoints: number; residentMb: number; idlePercent: number };
     if (result.protectedEndpoints !== ENDPOINTS) throw new Error(`only ${result.protectedEndpoints} of ${ENDPOINTS} endpoints were protected`);

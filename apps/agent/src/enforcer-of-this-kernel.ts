@@ -30,6 +30,7 @@ export function unsupportedEnforcer(reason: string): Enforcer {
     },
     drain: async () => [],
     drainBatches: async () => [],
+    losses: async () => ({ ringFull: 0n, evicted: 0n }),
     counters: async () => ({ forwardedPackets: 0n, droppedPackets: 0n, auditedPackets: 0n, perEndpoint: [], losses: { ringFull: 0n, evicted: 0n } }),
     disable: async () => undefined,
     enable: async () => undefined,

@@ -73,6 +73,8 @@ export interface Enforcer {
   /** The same without an object for each record: what the flow path uses. Batches are valid until the next drain. */
   drainBatches(limit: number): Promise<readonly KernelFlowBatch[]>;
   counters(): Promise<DatapathCounters>;
+  /** The losses among the counters, cheap enough to be asked for every second. */
+  losses(): Promise<KernelLossCounters>;
   /** Break-glass: programs stay attached and pass everything until `enable`. */
   disable(): Promise<void>;
   enable(): Promise<void>;

@@ -32,8 +32,10 @@ export class FlowDrain {
   #exporting = false;
   #evicted = 0n;
   #untold = 0n;
+  /** Events were read since the packet counters were last compared. */
+  #moved = true;
   /** By processor: the number its next event should have. */
-  readonly #next = new Map<number, number>();
+  readonly #next: (number | undefined)[] = [];
   #gaps = 0;
 
   constructor(kernel: KernelPort, maps: MapSet, programs: ProgramSet, deltaIntervalMs: number) {
@@ -43,8 +45,8 @@ export class FlowDrain {
     this.#deltaIntervalNs = BigInt(deltaIntervalMs) * 1_000_000n;
   }
 
-  /** At most `limit` events; the rest stays in the kernel. Valid until the next call. `programDigest`: the programs in force. */
-  drain(limit: number, programDigest: string): KernelFlowBatch[] {
+  /** At most `limit` events; the rest stays in the kernel. Valid until the next call. `programDigest` asks for the programs in force; empty: none. */
+  drain(limit: number, programDigest: () => string): KernelFlowBatch[] {
     this.#used = 0;
     this.#buffers.length = Math.min(this.#buffers.length, KEPT_BUFFERS);
     const batches: KernelFlowBatch[] = [];
@@ -56,8 +58,10 @@ export class FlowDrain {
       this.#maps.writeControl({ ...control, export_epoch: (control.export_epoch + 1) >>> 0 });
       this.#exporting = true;
     }
+    const digest = this.#exporting ? programDigest() : '';
+    if (digest === '') return batches;
     while (this.#exporting && room > 0) {
-      this.#exporting = this.#export(programDigest);
+      this.#exporting = this.#export(digest);
       const more = this.#fromRing(room, batches);
       room -= more;
       if (more === 0) break;
@@ -81,18 +85,20 @@ export class FlowDrain {
       const count = this.#ring.drain(buffer.subarray(0, room * FLOW_EVENT.size), FLOW_EVENT.size);
       if (count > 0) batches.push(this.#checked(new FlowRecords(buffer, count)));
       taken += count;
+      if (count > 0) this.#moved = true;
       if (count < room) break;
     }
     return taken;
   }
 
   #checked(records: FlowRecords): FlowRecords {
+    const next = this.#next;
     for (let row = 0; row < records.count; row += 1) {
       const cpu = records.cpu(row);
       const sequence = records.sequence(row);
-      const expected = this.#next.get(cpu);
+      const expected = next[cpu];
       if (expected !== undefined && expected !== sequence) this.#gaps += (sequence - expected) >>> 0;
-      this.#next.set(cpu, (sequence + 1) >>> 0);
+      next[cpu] = (sequence + 1) >>> 0;
     }
     return records;
   }
@@ -102,7 +108,9 @@ export class FlowDrain {
     const program = this.#programs.open(programDigest, 'export_connections');
     try {
       const before = this.#counters();
-      const packets = this.#packets();
+      // Where nothing was told since, nothing can have been lost since: an idle node reads no counters.
+      const packets = this.#moved ? this.#packets() : undefined;
+      this.#moved = false;
       const full = this.#kernel.testRun(program, FRAME).result === 1;
       if (full) return true;
       // Both are lower bounds: what moves during the walk can only make them smaller. What was created before it, is not
@@ -110,7 +118,7 @@ export class FlowDrain {
       const after = this.#counters();
       const gone = before.connections_created - after.connections_deleted - (after.iterated - before.iterated);
       if (gone > this.#evicted) this.#evicted = gone;
-      const untold = packets.seen - this.#packets().told;
+      const untold = packets === undefined ? 0n : packets.seen - this.#packets().told;
       if (untold > this.#untold) this.#untold = untold;
       return false;
     } finally {

@@ -21,6 +21,7 @@ export class HttpDrain {
   readonly #kernel: KernelPort;
   readonly #maps: MapSet;
   #ring: Ring | undefined;
+  readonly #buffer = new Uint8Array(ROUND * HTTP_EVENT.size);
 
   constructor(kernel: KernelPort, maps: MapSet) {
     this.#kernel = kernel;
@@ -31,8 +32,8 @@ export class HttpDrain {
   drain(limit: number): KernelFlowEvent[] {
     this.#ring ??= this.#kernel.openRing(this.#maps.map('http_events'));
     const events: KernelFlowEvent[] = [];
-    const buffer = new Uint8Array(Math.max(0, Math.min(ROUND, limit)) * HTTP_EVENT.size);
     while (events.length < limit) {
+      const buffer = this.#buffer;
       const room = Math.min(ROUND, limit - events.length);
       const count = this.#ring.drain(buffer.subarray(0, room * HTTP_EVENT.size), HTTP_EVENT.size);
       for (let at = 0; at < count; at += 1) events.push(decodeHttpEvent(buffer, at * HTTP_EVENT.size));

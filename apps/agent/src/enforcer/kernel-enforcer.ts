@@ -231,13 +231,15 @@ class KernelEnforcer implements Enforcer {
 
   async drainBatches(limit: number): Promise<readonly KernelFlowBatch[]> {
     if (!this.#maps.exist()) return [];
-    const programDigest = readProgramDigest(this.#kernel, this.#maps);
-    if (programDigest === '') return [];
-    const batches = this.#drain.drain(limit, programDigest);
+    const batches = this.#drain.drain(limit, () => readProgramDigest(this.#kernel, this.#maps));
     const rest = limit - batches.reduce((sum, batch) => sum + batch.count, 0);
     const http = this.#http.drain(rest);
     http.push(...(this.#gate?.drain(rest - http.length) ?? []));
     return http.length === 0 ? batches : [...batches, new FlowEventList(http)];
+  }
+
+  async losses(): Promise<KernelLossCounters> {
+    return this.#maps.exist() ? this.#drain.losses() : { ringFull: 0n, evicted: 0n };
   }
 
   async counters(): Promise<DatapathCounters> {

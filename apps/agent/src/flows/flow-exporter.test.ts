@@ -69,10 +69,10 @@ describe('exporting flows', () => {
 
   it('says what the kernel lost, once', async () => {
     const exporter = start();
-    events.losses = { ringFull: 5n, evicted: 2n };
+    events.lost = { ringFull: 5n, evicted: 2n };
     await exporter.flush();
     await exporter.flush();
-    events.losses = { ringFull: 6n, evicted: 2n };
+    events.lost = { ringFull: 6n, evicted: 2n };
     await exporter.flush();
     const account = total(batches(exporter));
     expect(account).toEqual({ seen: 8, exported: 0, sampled: 0, dropped: { 'ring-full': 6, evicted: 2 } });
@@ -81,7 +81,7 @@ describe('exporting flows', () => {
 
   it('does not say a second time after a restart what the kernel lost before', async () => {
     const first = start();
-    events.losses = { ringFull: 5n, evicted: 0n };
+    events.lost = { ringFull: 5n, evicted: 0n };
     await first.flush();
     const second = start();
     await second.flush();

@@ -12,7 +12,7 @@ import { FlowSpool, type FlowSpoolLimits } from './flow-spool.ts';
 /** The part of the Enforcer that flows come from. */
 export interface FlowEvents {
   drainBatches(limit: number): Promise<readonly KernelFlowBatch[]>;
-  counters(): Promise<{ readonly losses: KernelLossCounters }>;
+  losses(): Promise<KernelLossCounters>;
 }
 
 export interface FlowExporterParts {
@@ -148,7 +148,7 @@ export class FlowExporter {
   }
 
   async #newLosses(): Promise<FlowLosses> {
-    const losses = await this.#parts.events.counters().then((counters) => counters.losses, () => undefined);
+    const losses = await this.#parts.events.losses().catch(() => undefined);
     // Not readable now: the difference is in the next reading.
     if (losses === undefined) return {};
     const now = { ringFull: Number(losses.ringFull), evicted: Number(losses.evicted) };

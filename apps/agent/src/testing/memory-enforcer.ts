@@ -41,6 +41,7 @@ export function memoryEnforcer(kernel: MemoryKernel): Enforcer {
     },
     drain: async () => [],
     drainBatches: async () => [],
+    losses: async () => ({ ringFull: 0n, evicted: 0n }),
     counters: async () => ({ forwardedPackets: 0n, droppedPackets: 0n, auditedPackets: 0n, perEndpoint: [], losses: { ringFull: 0n, evicted: 0n } }),
     disable: async () => {
       kernel.bypassed = true;

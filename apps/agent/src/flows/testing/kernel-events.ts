@@ -37,13 +37,13 @@ export const KNOWLEDGE: FlowKnowledge = { nodeName: 'node-a', endpoints, facts, 
 /** Gives out what it was given, and counts losses as told. */
 export class ScriptedEvents {
   readonly waiting: KernelFlowEvent[] = [];
-  losses = { ringFull: 0n, evicted: 0n };
+  lost = { ringFull: 0n, evicted: 0n };
 
   drainBatches(limit: number): Promise<readonly KernelFlowBatch[]> {
     return Promise.resolve([new FlowEventList(this.waiting.splice(0, limit))]);
   }
 
-  counters(): Promise<{ losses: { ringFull: bigint; evicted: bigint } }> {
-    return Promise.resolve({ losses: this.losses });
+  losses(): Promise<{ ringFull: bigint; evicted: bigint }> {
+    return Promise.resolve(this.lost);
   }
 }
