@@ -7,6 +7,7 @@
 #include <bpf/bpf_core_read.h>
 
 #include "../include/abi.h"
+#include "../include/abi_process.h"
 #include "../include/kernel_types.h"
 #include "../include/maps.h"
 #include "../lib/packet.h"
@@ -185,4 +186,5 @@ int to_endpoint(struct __sk_buff *skb)
 
 #include "../lib/after_dnat.h"
 #include "../lib/host.h"
+#include "../lib/execution.h"
 #include "../lib/export.h"

@@ -81,6 +81,8 @@ export class Agent {
   #trusted: TrustedState;
   #node: NodeRecord;
   #renewAtMs: number;
+  /** Aborted by the news of an interface: the local tick does not wait then. */
+  #nudge = new AbortController();
 
   constructor(ports: AgentPorts, trusted: TrustedState, node: NodeRecord) {
     const { state, now, log } = ports;
@@ -134,9 +136,11 @@ export class Agent {
     this.#ports.endpoints.refresh();
     this.#local = this.#readLocal();
     await this.#executor.adopt();
+    const unwatch = this.#ports.enforcer.watch(() => this.#nudge.abort());
     const flows = this.#flowPipeline();
     flows.start();
     await Promise.all([this.#stayConnected(stop), this.#tick(stop)]);
+    unwatch();
     await flows.stop();
     this.#gateway.use(undefined);
     await this.#executor.close();
@@ -209,6 +213,8 @@ export class Agent {
 
   async #tick(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
+      const nudged = this.#nudge.signal.aborted;
+      if (nudged) this.#nudge = new AbortController();
       try {
         if (await this.#executor.judge()) this.#news.put();
         if (await this.#breakGlass.follow()) this.#news.put();
@@ -216,12 +222,15 @@ export class Agent {
           this.#local = this.#readLocal();
           this.#news.put();
           await this.#executor.reconcile();
+        } else if (nudged) {
+          await this.#executor.reconcile();
+          this.#news.put();
         }
         if (this.#executor.retryDue) await this.#retry();
       } catch (error) {
         this.#ports.log.error('a local change could not be carried out', { reason: reasonOf(error) });
       }
-      await delay(this.#ports.timings.tickMs, stop);
+      await delay(this.#ports.timings.tickMs, stop, this.#nudge.signal);
     }
   }
 

@@ -6,7 +6,7 @@ const RUN = ['run', '--state', '/s', '--gateway', 'https://g:7443', '--endpoints
 describe('the command line', () => {
   it('reads a first start', () => {
     expect(parseCommand([...RUN, '--pin-root', '/p', '--enroll-token-file', '/t', '--trust', 'sha256:aa', '--http-gate-socket', '/run/g.sock', '--health-window-ms', '3000', '--log-level', 'debug'])).toEqual({
-      kind: 'run', stateDir: '/s', pinRoot: '/p', gateway: 'https://g:7443', endpointsFile: '/e.json', enrollTokenFile: '/t', trustPin: 'sha256:aa', httpGateSocket: '/run/g.sock', healthWindowMs: 3000, logLevel: 'debug',
+      kind: 'run', stateDir: '/s', pinRoot: '/p', gateway: 'https://g:7443', endpointsFile: '/e.json', enrollTokenFile: '/t', trustPin: 'sha256:aa', httpGateSocket: '/run/g.sock', healthWindowMs: 3000, logLevel: 'debug', processArguments: 'hash',
     });
   });
 
@@ -22,6 +22,7 @@ describe('the command line', () => {
     [['run', '--endpoints', '/e', '--gateway', 'http://g'], /--gateway/],
     [['run', '--gateway', 'https://g'], /--endpoints/],
     [[...RUN, '--log-level', 'loud'], /--log-level/],
+    [[...RUN, '--process-arguments', 'some'], /--process-arguments/],
     [[...RUN, '--health-window-ms', '1e3'], /--health-window-ms/],
     [[...RUN, '--unknown'], /unknown/i],
   ])('says what is missing in %j', (argv, message) => {

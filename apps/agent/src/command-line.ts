@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { parseDuration } from './break-glass/break-glass.ts';
+import type { ArgumentSetting } from './enforcer/process-names.ts';
 import { parseAttestationSource, type AttestationSource } from './enrollment/attestation-evidence.ts';
 import { parseLogLevel, type LogLevel } from './log.ts';
 
@@ -10,6 +11,8 @@ export const USAGE = `palisade-agent: enforces this node's policies and reports 
       [--attest aws-iid|azure-imds|k8s-sat:FILE …]  evidence that goes with the token
       [--http-gate-socket FILE]                     where the node's HTTP gate connects; without it rules on HTTP drop
       [--health-window-ms N] [--commit-timeout-ms N] [--log-level debug|info|warn|error]
+      [--kubernetes-node NAME]                      this node's pods and the services, from the API server
+      [--process-arguments hash|full|off]           what flows say of them; a hash by default
   disable --for 30m --state DIR [--pin-root DIR]    suspends enforcement for a bounded time (break-glass)
   enable --state DIR [--pin-root DIR]               ends it early
   status --state DIR [--pin-root DIR]               what this node runs, as JSON
@@ -29,6 +32,8 @@ export interface RunCommand {
   readonly healthWindowMs?: number;
   readonly commitTimeoutMs?: number;
   readonly logLevel: LogLevel;
+  readonly processArguments: ArgumentSetting;
+  readonly kubernetesNode?: string;
 }
 
 export type Command =
@@ -55,6 +60,8 @@ export function parseCommand(argv: readonly string[]): Command {
       'http-gate-socket': { type: 'string' },
       'health-window-ms': { type: 'string' },
       'commit-timeout-ms': { type: 'string' },
+      'kubernetes-node': { type: 'string' },
+      'process-arguments': { type: 'string', default: 'hash' },
       'log-level': { type: 'string', default: 'info' },
       for: { type: 'string' },
     },
@@ -80,6 +87,8 @@ export function parseCommand(argv: readonly string[]): Command {
     gateway: values.gateway,
     endpointsFile: values.endpoints,
     logLevel,
+    processArguments: argumentSetting(values['process-arguments']),
+    ...(values['kubernetes-node'] !== undefined && { kubernetesNode: values['kubernetes-node'] }),
     ...(values['enroll-token-file'] !== undefined && { enrollTokenFile: values['enroll-token-file'] }),
     ...(values.trust !== undefined && { trustPin: values.trust }),
     ...(values.attest !== undefined && { attest: values.attest.map(parseAttestationSource) }),
@@ -87,6 +96,11 @@ export function parseCommand(argv: readonly string[]): Command {
     ...milliseconds('healthWindowMs', '--health-window-ms', values['health-window-ms']),
     ...milliseconds('commitTimeoutMs', '--commit-timeout-ms', values['commit-timeout-ms']),
   };
+}
+
+function argumentSetting(text: string): ArgumentSetting {
+  if (text === 'hash' || text === 'full' || text === 'off') return text;
+  throw new Error('--process-arguments is hash, full or off.');
 }
 
 function milliseconds<K extends string>(name: K, option: string, text: string | undefined): { readonly [P in K]?: number } {

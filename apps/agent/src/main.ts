@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { Agent, DEFAULT_TIMINGS } from './agent.ts';
 import { describeNode } from './check-in/node-description.ts';
 import { parseCommand, USAGE, type RunCommand } from './command-line.ts';
-import { StaticEndpointSource } from './endpoints/endpoint-source.ts';
+import { openSources } from './endpoints/open-sources.ts';
 import { openEnforcer } from './enforcer-of-this-kernel.ts';
 import { reasonOf } from './executor/bundle-executor.ts';
 import { followingResolver } from './executor/following-resolver.ts';
@@ -36,7 +36,7 @@ async function run(command: RunCommand, state: AgentState, stop: AbortSignal): P
   const lock = AgentLock.take(state.dir);
   try {
     state.sweep();
-    const { enforcer, kernel } = await openEnforcer(command.pinRoot, log, command.httpGateSocket);
+    const { enforcer, kernel, node } = await openEnforcer(command.pinRoot, log, command);
     const connector = new Connector({ gateway: command.gateway, state, now: Date.now, log });
     const joined = await joinFleet(
       {
@@ -57,9 +57,9 @@ async function run(command: RunCommand, state: AgentState, stop: AbortSignal): P
       ...(command.healthWindowMs !== undefined && { healthWindowMs: command.healthWindowMs }),
       ...(command.commitTimeoutMs !== undefined && { commitTimeoutMs: command.commitTimeoutMs }),
     };
-    const endpoints = new StaticEndpointSource(command.endpointsFile, log);
+    const { source: endpoints, run: runSources } = openSources(command, node, log);
     const agent = new Agent({ state, connector, enforcer, kernel, resolve: followingResolver(), endpoints, now: Date.now, timings, log }, joined.trusted, joined.node);
-    await agent.run(stop);
+    await Promise.all([agent.run(stop), runSources(stop)]);
   } finally {
     lock.release();
   }

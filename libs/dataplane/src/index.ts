@@ -3,6 +3,7 @@ export * from './abi/connection-key.ts';
 export * from './abi/constants.ts';
 export * from './abi/layout.ts';
 export * from './abi/layouts.ts';
+export * from './abi/process-layouts.ts';
 export * from './abi/text.ts';
 export * from './decode-event.ts';
 export * from './flow-records.ts';

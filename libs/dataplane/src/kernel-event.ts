@@ -39,6 +39,8 @@ export interface KernelFlowEvent {
   readonly pid: number;
   readonly uid: number;
   readonly command: string;
+  /** What the process executes, where that is known; `arguments` as the agent is set to tell them. */
+  readonly process?: { readonly binary: string; readonly arguments?: string; readonly container?: string };
   /** The address that was translated to `destination` on the way, where there was one. */
   readonly serviceAddress?: string;
   readonly servicePort?: number;

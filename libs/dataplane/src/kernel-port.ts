@@ -87,6 +87,16 @@ export interface TestRun {
   readonly durationNs: number;
 }
 
+export interface NetworkInterface {
+  readonly index: number;
+  readonly name: string;
+  /** `veth`, `macvlan`, …; empty for devices. */
+  readonly kind: string;
+  /** Index of the other end, in the network namespace of that number (-1: this one); 0: there is none. */
+  readonly peer: number;
+  readonly peerNamespace: number;
+}
+
 export interface KernelPort {
   release(): string;
   /** Feature → usable here. */
@@ -101,6 +111,12 @@ export interface KernelPort {
   inNetworkNamespace<T>(path: string, work: () => T): T;
   /** 0: there is no such interface in this network namespace. */
   interfaceIndex(name: string): number;
+  /** Of this network namespace. */
+  interfaces(): readonly NetworkInterface[];
+  /** Number of a process's network namespace as this one sees it; -1: it sees none. */
+  namespaceOf(pid: number): number;
+  /** Calls back whenever interfaces of this network namespace come, go or change. @returns what ends it */
+  watchInterfaces(changed: () => void): () => void;
 
   /** Number of the cgroup v2 folder at `path`; 0: there is none. */
   cgroupId(path: string): bigint;

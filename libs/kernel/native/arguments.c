@@ -130,6 +130,7 @@ NAPI_MODULE_INIT()
 	define_objects(env, exports);
 	define_links(env, exports);
 	define_clsact(env, exports);
+	define_netlink(env, exports);
 	define_ring(env, exports);
 	define_host(env, exports);
 	return exports;

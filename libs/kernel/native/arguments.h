@@ -43,6 +43,7 @@ void define_maps(napi_env env, napi_value exports);
 void define_objects(napi_env env, napi_value exports);
 void define_links(napi_env env, napi_value exports);
 void define_clsact(napi_env env, napi_value exports);
+void define_netlink(napi_env env, napi_value exports);
 void define_ring(napi_env env, napi_value exports);
 void define_host(napi_env env, napi_value exports);
 

@@ -15,6 +15,9 @@ const STATE: Readonly<Record<ReportedState, NodeBundleState>> = {
   reverted: NodeBundleState.REVERTED,
 };
 
+/** More unprotected endpoints are only counted. */
+const MAX_GAPS = 64;
+
 export interface Observation {
   /** Read back from the kernel. */
   readonly running: RunningState;
@@ -40,6 +43,8 @@ export function encodeObservation(observation: Observation): MessageInitShape<ty
     ...(report.subject !== running.generation && generationField('subjectGeneration', report.subject)),
     endpointsProtected: isProtected,
     endpointsUnprotected: running.endpoints.length - isProtected,
+    gaps: running.endpoints.flatMap(({ key, protected: covered, reason }) => (covered ? [] : [{ key, reason: reason ?? '' }])).slice(0, MAX_GAPS),
+    longestUnprotectedUs: BigInt(Math.ceil(Math.max(0, ...running.endpoints.map(({ unprotectedMs = 0 }) => unprotectedMs * 1000)))),
     deniedPackets: observation.deniedPackets,
     disabledUntilMs: BigInt(observation.disabledUntilMs),
     localActs: observation.localActs.map((act) => ({ kind: act.kind, atMs: BigInt(act.atMs), detail: act.detail })),

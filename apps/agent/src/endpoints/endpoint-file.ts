@@ -1,5 +1,6 @@
 import type { ReportedEndpoint, ReportedService } from '@palisade/bundle';
 import type { LocalEndpoint } from '@palisade/dataplane';
+import type { UnitSelection } from './unit-source.ts';
 
 /** An endpoint of the static source: what is reported, and where it is attached on this node. */
 export interface DescribedEndpoint {
@@ -10,9 +11,11 @@ export interface DescribedEndpoint {
 export interface EndpointFile {
   readonly endpoints: readonly DescribedEndpoint[];
   readonly services: readonly ReportedService[];
+  /** Units of the node that become endpoints while they run. */
+  readonly units: readonly UnitSelection[];
 }
 
-export const NO_ENDPOINTS: EndpointFile = { endpoints: [], services: [] };
+export const NO_ENDPOINTS: EndpointFile = { endpoints: [], services: [], units: [] };
 
 /**
  * Parses the static endpoint source (JSON). Everything is checked: this file is written by hand.
@@ -26,7 +29,7 @@ export function parseEndpointFile(text: string): EndpointFile {
     if (seen.has(report.key)) throw new Error(`/endpoints: the key ${report.key} occurs twice.`);
     seen.add(report.key);
   }
-  return { endpoints, services: file.get('services').list([]).map(readService) };
+  return { endpoints, services: file.get('services').list([]).map(readService), units: file.get('units').list([]).map(readUnit) };
 }
 
 function readEndpoint(item: Field): DescribedEndpoint {
@@ -52,6 +55,10 @@ function readEndpoint(item: Field): DescribedEndpoint {
         ? { kind: 'cgroup', path: attach.get('path').text() }
         : { kind: 'interface', ifname: attach.get('ifname').text() },
   };
+}
+
+function readUnit(item: Field): UnitSelection {
+  return { match: item.get('match').text(), namespace: item.get('namespace').text('host'), labels: item.get('labels').texts() };
 }
 
 function readService(item: Field): ReportedService {

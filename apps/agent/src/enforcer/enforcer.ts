@@ -11,6 +11,15 @@ export interface ProgramObject {
   readonly bytes: Uint8Array;
 }
 
+export interface EndpointState {
+  readonly key: string;
+  readonly protected: boolean;
+  /** Why it is not. */
+  readonly reason?: string;
+  /** From the news of its interface until programs were attached; absent: it is older than the agent, or no interface. */
+  readonly unprotectedMs?: number;
+}
+
 /** What the kernel runs now, read back from the kernel (pinned maps and links), never from the agent's memory. */
 export interface RunningState {
   /** Content digest of the bundle whose programs and policy are in force; absent before the first bundle. */
@@ -20,7 +29,7 @@ export interface RunningState {
   readonly policyRevision: number;
   readonly identityRevision: number;
   /** Endpoint key → protected (programs attached and policy present), or why not. */
-  readonly endpoints: readonly { readonly key: string; readonly protected: boolean; readonly reason?: string }[];
+  readonly endpoints: readonly EndpointState[];
 }
 
 export interface DesiredState {
@@ -75,6 +84,8 @@ export interface Enforcer {
   counters(): Promise<DatapathCounters>;
   /** The losses among the counters, cheap enough to be asked for every second. */
   losses(): Promise<KernelLossCounters>;
+  /** Calls back when interfaces of the node come or go. @returns what ends it */
+  watch(changed: () => void): () => void;
   /** Break-glass: programs stay attached and pass everything until `enable`. */
   disable(): Promise<void>;
   enable(): Promise<void>;

@@ -14,10 +14,12 @@ import {
   type KernelLossCounters,
   type KernelPort,
   type LocalEndpoint,
+  type NetworkInterface,
 } from '@palisade/dataplane';
 import { cgroup2Mount, NativeKernel } from '@palisade/kernel';
 import { executeAction, type ExecutionContext } from './action-executor.ts';
-import { Attachments, cgroupTarget, interfaceTarget } from './attachments.ts';
+import { Attachments, cgroupTarget, ifindexOf, interfaceTarget } from './attachments.ts';
+import { Arrivals, coverageGap } from './coverage.ts';
 import type { DatapathCounters, DesiredState, Enforcer, KernelFeatures, ProgramObject, RunningState } from './enforcer.ts';
 import { FlowDrain } from './flow-drain.ts';
 import { ownCgroup, unitCgroup, type CgroupPlace } from './host-units.ts';
@@ -26,6 +28,7 @@ import { HttpDrain } from './http-drain.ts';
 import { writeLifelines } from './lifelines.ts';
 import { MapSet, rowKey } from './map-set.ts';
 import { Pins } from './pins.ts';
+import { ProcessNames, type ArgumentSetting } from './process-names.ts';
 import { ProgramSet, endpointObject } from './program-set.ts';
 import { readObservedState, readProgramDigest, type ReadState } from './read-observed-state.ts';
 
@@ -38,6 +41,8 @@ export interface KernelEnforcerOptions {
   readonly networkNamespace?: string;
   /** Mount point of cgroup v2; by default found through mountinfo. */
   readonly cgroupRoot?: string;
+  /** What flows say of the arguments of processes; `hash` by default. */
+  readonly processArguments?: ArgumentSetting;
   /** DNS resolvers of this node, which host units always reach; asked at every apply. */
   readonly lifelines?: () => readonly string[];
   /** Sizes of maps that differ from the object's; they take effect when the maps are created. */
@@ -67,6 +72,9 @@ class KernelEnforcer implements Enforcer {
   readonly #maps: MapSet;
   readonly #programs: ProgramSet;
   readonly #attachments: Attachments;
+  readonly #processes: ProcessNames;
+  readonly #arrivals = new Arrivals(() => process.hrtime.bigint());
+  #watching = false;
   readonly #cgroups: CgroupPlace;
   readonly #lifelines: () => readonly string[];
   readonly #namespace: string | undefined;
@@ -83,6 +91,7 @@ class KernelEnforcer implements Enforcer {
     this.#programs = new ProgramSet(this.#kernel, this.#pins, options.maxEntries ?? {});
     this.#attachments = new Attachments(this.#kernel, this.#maps, this.#pins, this.#programs);
     this.#cgroups = { mount: options.cgroupRoot ?? cgroup2Mount(), own: ownCgroup() };
+    this.#processes = new ProcessNames(this.#kernel, this.#maps, options.processArguments ?? 'hash');
     this.#lifelines = options.lifelines ?? (() => []);
     this.#drain = new FlowDrain(this.#kernel, this.#maps, this.#programs, options.deltaIntervalMs ?? DELTA_INTERVAL_MS);
     this.#http = new HttpDrain(this.#kernel, this.#maps);
@@ -123,7 +132,9 @@ class KernelEnforcer implements Enforcer {
       policyRevision: current.policyRevision,
       identityRevision: current.identityRevision,
       endpoints: observed.rows.map(({ slot, key, attach }) => {
-        if ((links.get(slot)?.target ?? '') !== '' && !bypassed) return { key, protected: true };
+        const target = links.get(slot)?.target ?? '';
+        const unprotectedMs = this.#arrivals.unprotectedMs(ifindexOf(target));
+        if (target !== '' && !bypassed) return { key, protected: true, ...(unprotectedMs !== undefined && { unprotectedMs }) };
         const reason = bypassed ? 'enforcement is disabled (break-glass)' : (this.#failures.get(slot) ?? `no program is attached to ${attach}`);
         return { key, protected: false, reason };
       }),
@@ -134,17 +145,22 @@ class KernelEnforcer implements Enforcer {
   #targets(endpoints: readonly LocalEndpoint[]): Map<number, AttachmentTarget> {
     const found = new Map<number, AttachmentTarget>();
     this.#failures.clear();
+    const interfaces = this.#kernel.interfaces();
+    if (this.#watching) this.#arrivals.look(interfaces);
     for (const { slot, attach } of endpoints) {
-      const target = attach.kind === 'cgroup' ? this.#cgroup(attach.path) : this.#interface(attach.ifname);
+      const target = attach.kind === 'cgroup' ? this.#cgroup(attach.path) : this.#interface(attach.ifname, interfaces);
       if ('target' in target) found.set(slot, target.target);
       else this.#failures.set(slot, target.reason);
     }
     return found;
   }
 
-  #interface(ifname: string): { readonly target: AttachmentTarget } | { readonly reason: string } {
+  #interface(ifname: string, interfaces: readonly NetworkInterface[]): { readonly target: AttachmentTarget } | { readonly reason: string } {
+    if (ifname === '') return { reason: 'the host side of its veth has not been found; does the agent see the node’s processes (hostPID)?' };
     const ifindex = this.#kernel.interfaceIndex(ifname);
-    return ifindex === 0 ? { reason: `there is no interface ${ifname} in the node's network namespace` } : { target: interfaceTarget(ifindex) };
+    if (ifindex === 0) return { reason: `there is no interface ${ifname} in the node's network namespace` };
+    const gap = coverageGap(ifname, interfaces);
+    return gap === undefined ? { target: interfaceTarget(ifindex) } : { reason: gap };
   }
 
   #cgroup(path: string): { readonly target: AttachmentTarget } | { readonly reason: string } {
@@ -181,7 +197,10 @@ class KernelEnforcer implements Enforcer {
     const { actions, context } = this.#inNode(() => this.#prepare(desired));
     await this.#gate?.announce(actions, desired);
     const state = this.#inNode(() => {
-      for (const action of actions) executeAction(action, context);
+      for (const action of actions) {
+        executeAction(action, context);
+        if (action.kind === 'attach' && !this.#failures.has(action.endpoint.slot)) this.#arrivals.attached(ifindexOf(action.target));
+      }
       this.#programs.collect(new Set([context.desired.programDigest, context.previousProgram]));
       return this.#runningState(this.#observed());
     });
@@ -197,7 +216,7 @@ class KernelEnforcer implements Enforcer {
     this.#kernel.preparePins(this.#pins.base);
     this.#programs.ensure(object);
     const afterDnat = this.#programs.ensureNetfilter(object.sha256);
-    this.#programs.ensureTracepoint(object.sha256);
+    if (this.#programs.ensureTracepoints(object.sha256)) this.#processes.scan();
     const targets = this.#targets(endpoints);
     this.#ensureHost(object, endpoints, targets);
     this.#gate?.prepare(desired);
@@ -235,7 +254,7 @@ class KernelEnforcer implements Enforcer {
     const rest = limit - batches.reduce((sum, batch) => sum + batch.count, 0);
     const http = this.#http.drain(rest);
     http.push(...(this.#gate?.drain(rest - http.length) ?? []));
-    return http.length === 0 ? batches : [...batches, new FlowEventList(http)];
+    return this.#processes.nameAll(http.length === 0 ? batches : [...batches, new FlowEventList(http)]);
   }
 
   async losses(): Promise<KernelLossCounters> {
@@ -273,6 +292,21 @@ class KernelEnforcer implements Enforcer {
       sum.auditedPackets += counters.audited_packets;
     }
     return sum;
+  }
+
+  watch(changed: () => void): () => void {
+    const look = (): boolean => this.#inNode(() => this.#arrivals.look(this.#kernel.interfaces()));
+    const stop = this.#inNode(() => {
+      look();
+      return this.#kernel.watchInterfaces(() => {
+        if (look()) changed();
+      });
+    });
+    this.#watching = true;
+    return () => {
+      this.#watching = false;
+      stop();
+    };
   }
 
   async disable(): Promise<void> {

@@ -14,7 +14,12 @@ const HOST_PROGRAMS = {
   host_sendmsg6: 'cgroup-sendmsg6',
 } as const satisfies Readonly<Record<string, ProgramKind>>;
 const NETFILTER_PROGRAM = 'after_dnat';
-const TRACEPOINT_PROGRAM = 'on_socket_state';
+const TRACEPOINTS = [
+  { name: 'socket-state', program: 'on_socket_state', feature: 'tracepoint' },
+  { name: 'execution', program: 'on_execution', feature: 'execution-tracepoint' },
+  { name: 'fork', program: 'on_fork', feature: 'execution-tracepoint' },
+  { name: 'exit', program: 'on_exit', feature: 'execution-tracepoint' },
+] as const;
 /** Two priorities, so that a new program can be attached before the old one leaves (netfilter links cannot be updated). */
 const PRIORITIES = [-250, -251] as const;
 const NETFILTER_POINTS = [
@@ -24,7 +29,7 @@ const NETFILTER_POINTS = [
   { family: 6, hook: 'local-in' },
 ] as const;
 
-export type ProgramName = (typeof INTERFACE_PROGRAMS)[number] | keyof typeof HOST_PROGRAMS | typeof NETFILTER_PROGRAM | typeof TRACEPOINT_PROGRAM;
+export type ProgramName = (typeof INTERFACE_PROGRAMS)[number] | keyof typeof HOST_PROGRAMS | typeof NETFILTER_PROGRAM | (typeof TRACEPOINTS)[number]['program'];
 
 /** The endpoint program object among a bundle's. @throws DomainError `kernel.load-failed` */
 export function endpointObject(programs: readonly ProgramObject[]): ProgramObject {
@@ -51,7 +56,7 @@ export class ProgramSet {
     this.#ensure(object, INTERFACE_PROGRAMS, [
       ...INTERFACE_PROGRAMS.map((name) => ({ name, kind: 'interface' as const })),
       ...(features['netfilter-link'] === true ? [{ name: NETFILTER_PROGRAM, kind: 'netfilter' as const }] : []),
-      ...(features['tracepoint'] === true ? [{ name: TRACEPOINT_PROGRAM, kind: 'tracepoint' as const }] : []),
+      ...this.#tracepoints().map(({ program }) => ({ name: program, kind: 'tracepoint' as const })),
     ]);
   }
 
@@ -112,22 +117,33 @@ export class ProgramSet {
     }
   }
 
-  /** Attaches the process hook of `digest` before an older one leaves. Without it flows name no process, and nothing else changes. */
-  ensureTracepoint(digest: string): void {
-    if (this.#kernel.features()['tracepoint'] !== true) return;
+  /**
+   * Attaches the process hooks of `digest` before older ones leave. Without them flows name no process, or only its command,
+   * and nothing else changes.
+   * @returns whether what processes execute is noted, and was not before
+   */
+  ensureTracepoints(digest: string): boolean {
     const present = this.#kernel.listPins(this.#pins.tracepoints);
-    const name = `socket-state-${digest.slice(0, 16)}`;
-    if (!present.includes(name)) {
-      const program = this.open(digest, TRACEPOINT_PROGRAM);
+    const hooks = this.#tracepoints().filter(({ program }) => this.#kernel.listPins(`${this.#pins.programs}/${digest}`).includes(program));
+    const pin = (name: string): string => `${name}-${digest.slice(0, 16)}`;
+    for (const { name, program } of hooks.filter((hook) => !present.includes(pin(hook.name)))) {
+      const descriptor = this.open(digest, program);
       try {
-        const link = this.#kernel.attachTracepoint(program);
-        this.#kernel.pin(link, `${this.#pins.tracepoints}/${name}`);
+        const link = this.#kernel.attachTracepoint(descriptor);
+        this.#kernel.pin(link, `${this.#pins.tracepoints}/${pin(name)}`);
         this.#kernel.close(link);
       } finally {
-        this.#kernel.close(program);
+        this.#kernel.close(descriptor);
       }
     }
-    for (const old of present.filter((candidate) => candidate !== name)) this.#kernel.removePin(`${this.#pins.tracepoints}/${old}`);
+    const kept = new Set(hooks.map(({ name }) => pin(name)));
+    for (const old of present.filter((name) => !kept.has(name))) this.#kernel.removePin(`${this.#pins.tracepoints}/${old}`);
+    return kept.has(pin('execution')) && !present.some((name) => name.startsWith('execution-'));
+  }
+
+  #tracepoints(): readonly (typeof TRACEPOINTS)[number][] {
+    const features = this.#kernel.features();
+    return TRACEPOINTS.filter(({ feature }) => features[feature] === true);
   }
 
   /** Removes the pins of programs that neither bank names. */

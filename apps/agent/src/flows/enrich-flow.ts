@@ -83,7 +83,7 @@ export function enrichFlow(event: KernelFlowEvent, names: FlowNames, offsetUs: n
     tcpFlags: event.tcpFlags,
     ...httpPart(event, egress ? far : local),
     ...(event.rttUs === 0 ? {} : { rttUs: event.rttUs }),
-    ...(event.command === '' ? {} : { process: { binary: event.command, pid: event.pid, uid: event.uid } }),
+    ...(event.command === '' ? {} : { process: { binary: event.command, pid: event.pid, uid: event.uid, ...event.process } }),
     generation: knowledge.generation,
     policyRevision: knowledge.resolved?.policyRevision ?? 0,
     identityRevision: knowledge.resolved?.identityRevision ?? knowledge.facts?.identityRevision ?? 0,

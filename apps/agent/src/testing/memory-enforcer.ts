@@ -43,6 +43,7 @@ export function memoryEnforcer(kernel: MemoryKernel): Enforcer {
     drainBatches: async () => [],
     losses: async () => ({ ringFull: 0n, evicted: 0n }),
     counters: async () => ({ forwardedPackets: 0n, droppedPackets: 0n, auditedPackets: 0n, perEndpoint: [], losses: { ringFull: 0n, evicted: 0n } }),
+    watch: () => () => undefined,
     disable: async () => {
       kernel.bypassed = true;
     },

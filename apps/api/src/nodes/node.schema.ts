@@ -47,6 +47,8 @@ export const nodeSchema = z
         identityRevision: z.int(),
         endpointsProtected: z.int(),
         endpointsUnprotected: z.int(),
+        gaps: z.array(z.object({ key: z.string(), reason: z.string() })).meta({ description: 'The first unprotected endpoints, with the reason' }),
+        longestUnprotectedMs: z.number().nullable().meta({ description: 'Longest time from the news of an interface until programs were attached to it; null where none came' }),
         deniedPackets: z.int(),
         disabledUntil: z.string().nullable(),
         seenAt: z.string(),
@@ -72,6 +74,6 @@ export function nodeView(node: Node): z.output<typeof nodeSchema> {
   };
 }
 
-function observedView({ disabledUntilMs, seenAt, ...observed }: NonNullable<Node['observed']>) {
-  return { ...observed, disabledUntil: disabledUntilMs === null ? null : new Date(disabledUntilMs).toISOString(), seenAt: seenAt.toISOString() };
+function observedView({ disabledUntilMs, seenAt, gaps, ...observed }: NonNullable<Node['observed']>) {
+  return { ...observed, gaps: gaps.map((gap) => ({ ...gap })), disabledUntil: disabledUntilMs === null ? null : new Date(disabledUntilMs).toISOString(), seenAt: seenAt.toISOString() };
 }

@@ -11,6 +11,7 @@ const STATES: Readonly<Record<number, ObservedState['state']>> = {
   [NodeBundleState.REVERTED]: 'reverted',
 };
 const REASON_LIMIT = 8192;
+const MAX_GAPS = 64;
 const MAX_ACTS = 64;
 const OBSERVATION_BYTES = 64 * 1024;
 
@@ -44,6 +45,8 @@ function observedState(observed: Observed | undefined): ObservedState {
     identityRevision: safe(observed?.identityRevision ?? 0n),
     endpointsProtected: observed?.endpointsProtected ?? 0,
     endpointsUnprotected: observed?.endpointsUnprotected ?? 0,
+    gaps: (observed?.gaps ?? []).slice(0, MAX_GAPS).map(({ key, reason }) => ({ key: text(key, 256), reason: text(reason, 512) })),
+    ...(observed !== undefined && observed.longestUnprotectedUs > 0n && { longestUnprotectedMs: safe(observed.longestUnprotectedUs) / 1000 }),
     deniedPackets: safe(observed?.deniedPackets ?? 0n),
     localActs: (observed?.localActs ?? []).slice(0, MAX_ACTS).map((act) => ({ kind: text(act.kind, 64), atMs: safe(act.atMs < 0n ? 0n : act.atMs), detail: text(act.detail, 512) })),
     disabledUntilMs: observed === undefined || observed.disabledUntilMs <= 0n ? null : safe(observed.disabledUntilMs),

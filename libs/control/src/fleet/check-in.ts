@@ -15,6 +15,12 @@ export interface CheckInRecord {
   readonly signedObservation: Uint8Array | null;
 }
 
+/** An endpoint that its node does not protect, and why. */
+export interface EndpointGap {
+  readonly key: string;
+  readonly reason: string;
+}
+
 export interface ObservedState {
   readonly generation: { readonly epoch: number; readonly n: number } | null;
   readonly contentDigest: string;
@@ -25,6 +31,10 @@ export interface ObservedState {
   readonly identityRevision: number;
   readonly endpointsProtected: number;
   readonly endpointsUnprotected: number;
+  /** The first of them; absent from nodes that do not say. */
+  readonly gaps?: readonly EndpointGap[];
+  /** Longest time from the news of an interface until it was attached; absent: none was seen coming. */
+  readonly longestUnprotectedMs?: number;
   readonly deniedPackets: number;
   readonly disabledUntilMs: number | null;
   /** What root did on the node by itself, until it is acknowledged. */

@@ -15,6 +15,10 @@ export interface NodeObservation {
   readonly identityRevision: number;
   readonly endpointsProtected: number;
   readonly endpointsUnprotected: number;
+  /** The first unprotected endpoints, with the reason. */
+  readonly gaps: readonly { readonly key: string; readonly reason: string }[];
+  /** Null: no interface came while the node’s agent ran. */
+  readonly longestUnprotectedMs: number | null;
   readonly deniedPackets: number;
   /** Unix ms while break-glass is active. */
   readonly disabledUntilMs: number | null;

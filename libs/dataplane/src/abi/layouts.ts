@@ -1,6 +1,7 @@
 /** The structures of bpf/include/abi.h. A test compares each with the BTF of the compiled object. */
 
 import { layout } from './layout.ts';
+import { EXECUTION, PROCESS_EXECUTION } from './process-layouts.ts';
 
 export const CONTROL = layout('control', { generation: ['u64'], flags: ['u32'], export_epoch: ['u32'], pickup_until_ns: ['u64'] });
 
@@ -253,6 +254,8 @@ export const LAYOUTS = [
   CONNECTION_KEY6,
   CONNECTION,
   PROCESS,
+  EXECUTION,
+  PROCESS_EXECUTION,
   ADDRESS4_KEY,
   ADDRESS6_KEY,
   PREFIX4_KEY,

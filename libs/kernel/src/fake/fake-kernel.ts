@@ -10,6 +10,7 @@ import type {
   MapInfo,
   MapSpecification,
   NetfilterHook,
+  NetworkInterface,
   ProgramInfo,
   Ring,
   TestRun,
@@ -41,6 +42,9 @@ const ELF = [0x7f, 0x45, 0x4c, 0x46];
 export class FakeMachine {
   readonly pins = new Map<string, FakeObject>();
   readonly interfaces = new Map<string, number>();
+  /** Name → kind, where it is no veth. */
+  readonly kinds = new Map<string, string>();
+  readonly watchers = new Set<() => void>();
   /** Path → number of the cgroup. */
   readonly cgroups = new Map<string, bigint>();
   /** `<ifindex> <side>` → program. */
@@ -57,6 +61,7 @@ export class FakeMachine {
   setInterface(name: string, ifindex: number): void {
     if (ifindex === 0) this.interfaces.delete(name);
     else this.interfaces.set(name, ifindex);
+    for (const changed of this.watchers) changed();
   }
 }
 
@@ -72,7 +77,7 @@ export class FakeKernel implements KernelPort {
 
   constructor(machine: FakeMachine = new FakeMachine(), features: Readonly<Record<string, boolean>> = {}) {
     this.#machine = machine;
-    this.#features = { btf: true, ringbuf: true, batch: true, tcx: true, 'netfilter-link': true, 'coarse-clock': true, tracepoint: true, fentry: true, cgroup2: true, ...features };
+    this.#features = { btf: true, ringbuf: true, batch: true, tcx: true, 'netfilter-link': true, 'coarse-clock': true, tracepoint: true, 'execution-tracepoint': true, fentry: true, cgroup2: true, ...features };
   }
 
   #give(object: FakeObject): Descriptor {
@@ -126,6 +131,19 @@ export class FakeKernel implements KernelPort {
 
   interfaceIndex(name: string): number {
     return this.#machine.interfaces.get(name) ?? 0;
+  }
+
+  interfaces(): readonly NetworkInterface[] {
+    return [...this.#machine.interfaces].map(([name, index]) => ({ index, name, kind: this.#machine.kinds.get(name) ?? 'veth', peer: 0, peerNamespace: -1 }));
+  }
+
+  namespaceOf(): number {
+    return -1;
+  }
+
+  watchInterfaces(changed: () => void): () => void {
+    this.#machine.watchers.add(changed);
+    return () => this.#machine.watchers.delete(changed);
   }
 
   cgroupId(path: string): bigint {

@@ -46,6 +46,10 @@ export interface NativeAddon {
   ringOpen(map: number, size: number): object;
   ringDrain(ring: object, into: Uint8Array, recordSize: number): number;
   interfaceIndex(name: string): number;
+  interfaces(): { index: number; name: string; kind: string; peer: number; peerNamespace: number }[];
+  namespaceOf(pid: number): number;
+  watchInterfaces(changed: () => void): object;
+  unwatchInterfaces(watch: object): void;
   enterNamespace(path: string): number;
   leaveNamespace(descriptor: number): void;
   mountBpf(path: string): void;

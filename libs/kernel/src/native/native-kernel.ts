@@ -12,6 +12,7 @@ import type {
   MapInfo,
   MapSpecification,
   NetfilterHook,
+  NetworkInterface,
   ProgramInfo,
   Ring,
   TestRun,
@@ -87,6 +88,19 @@ export class NativeKernel implements KernelPort {
 
   interfaceIndex(name: string): number {
     return this.#addon.interfaceIndex(name);
+  }
+
+  interfaces(): readonly NetworkInterface[] {
+    return kernelCall('kernel.unsupported', 'Listing interfaces', () => this.#addon.interfaces());
+  }
+
+  namespaceOf(pid: number): number {
+    return this.#addon.namespaceOf(pid);
+  }
+
+  watchInterfaces(changed: () => void): () => void {
+    const watch = kernelCall('kernel.unsupported', 'Watching interfaces', () => this.#addon.watchInterfaces(changed));
+    return () => this.#addon.unwatchInterfaces(watch);
   }
 
   cgroupId(path: string): bigint {

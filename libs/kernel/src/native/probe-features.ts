@@ -10,6 +10,12 @@ const TRACING = 26;
 const NETFILTER = 32;
 const TRACE_FENTRY = 24;
 const KTIME_GET_COARSE_NS = 160;
+const SK_ASSIGN = 124;
+const TIMER_INIT = 169;
+const KPROBE = 2;
+const CGROUP_SKB = 8;
+const CGROUP_SOCK_ADDR = 18;
+const CGROUP_STORAGE = 19;
 
 /** Mount point of the cgroup v2 hierarchy; on hybrid systems it lies below /sys/fs/cgroup. */
 export function cgroup2Mount(mounts: string = readFileSync('/proc/self/mountinfo', 'utf8')): string | undefined {
@@ -54,7 +60,15 @@ export function probeFeatures(addon: NativeAddon): Readonly<Record<string, boole
     tcx: attempt(() => addon.probe(PROGRAM, SCHED_CLS, 0)) && kernelAtLeast(release, 6, 6),
     'netfilter-link': addon.probeProgram(NETFILTER, PROGRAM_NUMBERS.netfilter.attachType, ''),
     tracepoint: addon.probeProgram(TRACING, TRACE_RAW_TRACEPOINT, 'inet_sock_set_state'),
+    'execution-tracepoint': addon.probeProgram(TRACING, TRACE_RAW_TRACEPOINT, 'sched_process_exec'),
     fentry: addon.probeProgram(TRACING, TRACE_FENTRY, 'tcp_v4_connect'),
+    lsm: attempt(() => readFileSync('/sys/kernel/security/lsm', 'utf8').split(',').includes('bpf')),
+    kprobe: attempt(() => addon.probe(PROGRAM, KPROBE, 0)) && existsSync('/sys/bus/event_source/devices/kprobe'),
+    'cgroup-skb': addon.probeProgram(CGROUP_SKB, PROGRAM_NUMBERS['cgroup-egress'].attachType, ''),
+    'cgroup-connect': addon.probeProgram(CGROUP_SOCK_ADDR, PROGRAM_NUMBERS['cgroup-connect4'].attachType, ''),
+    'cgroup-storage': attempt(() => addon.probe(MAP, CGROUP_STORAGE, 0)),
+    'sk-assign': attempt(() => addon.probe(HELPER, SK_ASSIGN, SCHED_CLS)),
+    timer: attempt(() => addon.probe(HELPER, TIMER_INIT, SCHED_CLS)),
     cgroup2: attempt(() => cgroup2Mount() !== undefined),
   };
 }

@@ -82,6 +82,8 @@ function toNode(row: NodeRow): Node {
             identityRevision: observed.identityRevision,
             endpointsProtected: observed.endpointsProtected,
             endpointsUnprotected: observed.endpointsUnprotected,
+            gaps: observed.gaps ?? [],
+            longestUnprotectedMs: observed.longestUnprotectedMs ?? null,
             deniedPackets: observed.deniedPackets,
             disabledUntilMs: observed.disabledUntilMs,
             seenAt: row.seen_at,

@@ -28,7 +28,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file palisade/agent/v1/channel.proto.
  */
 export const file_palisade_agent_v1_channel: GenFile = /*@__PURE__*/
-  fileDesc("Ch9wYWxpc2FkZS9hZ2VudC92MS9jaGFubmVsLnByb3RvEhFwYWxpc2FkZS5hZ2VudC52MSKwAQoNRW5yb2xsUmVxdWVzdBINCgV0b2tlbhgBIAEoCRIXCg9lbnJvbGxtZW50X3V1aWQYAiABKAkSCwoDY3NyGAMgASgMEjAKBG5vZGUYBCABKAsyIi5wYWxpc2FkZS5hZ2VudC52MS5Ob2RlRGVzY3JpcHRpb24SOAoIZXZpZGVuY2UYBSADKAsyJi5wYWxpc2FkZS5hZ2VudC52MS5BdHRlc3RhdGlvbkV2aWRlbmNlIpIBCg9Ob2RlRGVzY3JpcHRpb24SEAoIaG9zdG5hbWUYASABKAkSFQoNYWdlbnRfdmVyc2lvbhgCIAEoCRIMCgRhcmNoGAMgASgJEjUKBmtlcm5lbBgEIAEoCzIlLnBhbGlzYWRlLmFnZW50LnYxLktlcm5lbENhcGFiaWxpdGllcxIRCglhZGRyZXNzZXMYBSADKAkiNwoSS2VybmVsQ2FwYWJpbGl0aWVzEg8KB3JlbGVhc2UYASABKAkSEAoIZmVhdHVyZXMYAiADKAkiNQoTQXR0ZXN0YXRpb25FdmlkZW5jZRIMCgR0eXBlGAEgASgJEhAKCGRvY3VtZW50GAIgASgMIoQBCg5FbnJvbGxSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRISCgpjbHVzdGVyX2lkGAMgASgJEhkKEWNlcnRpZmljYXRlX2NoYWluGAQgASgJEgwKBHJvb3QYBSABKAwSEQoJbm9kZV9uYW1lGAYgASgJIjQKDFJlbmV3UmVxdWVzdBILCgNjc3IYASABKAwSFwoPcmVwbGFjZXNfc2VyaWFsGAIgASgJIioKDVJlbmV3UmVzcG9uc2USGQoRY2VydGlmaWNhdGVfY2hhaW4YASABKAkiIwoQQ2hhbGxlbmdlUmVxdWVzdBIPCgdub2RlX2lkGAEgASgJIjkKEUNoYWxsZW5nZVJlc3BvbnNlEg0KBW5vbmNlGAEgASgMEhUKDWV4cGlyZXNfYXRfbXMYAiABKAMiUAoOUmVjb3ZlclJlcXVlc3QSDwoHbm9kZV9pZBgBIAEoCRINCgVub25jZRgCIAEoDBILCgNjc3IYAyABKAwSEQoJc2lnbmF0dXJlGAQgASgMIr0CCg5DaGVja0luUmVxdWVzdBIRCglhY2tfdG9rZW4YASABKAkSDwoHYm9vdF9pZBgCIAEoCRItCghvYnNlcnZlZBgDIAEoCzIbLnBhbGlzYWRlLmFnZW50LnYxLk9ic2VydmVkEjAKB3Jlc3VsdHMYBCADKAsyHy5wYWxpc2FkZS5hZ2VudC52MS5BY3Rpb25SZXN1bHQSNQoIdmVyc2lvbnMYBSABKAsyIy5wYWxpc2FkZS5hZ2VudC52MS5NZXRhZGF0YVZlcnNpb25zEjAKBG5vZGUYBiABKAsyIi5wYWxpc2FkZS5hZ2VudC52MS5Ob2RlRGVzY3JpcHRpb24SFwoPZW5kcG9pbnRfcmVwb3J0GAcgASgMEg8KB2hvbGRfbXMYCCABKA0SEwoLb2JzZXJ2YXRpb24YKCABKAwi3wMKCE9ic2VydmVkEjEKCmdlbmVyYXRpb24YASABKAsyHS5wYWxpc2FkZS5hZ2VudC52MS5HZW5lcmF0aW9uEhYKDmNvbnRlbnRfZGlnZXN0GAIgASgJEjEKBXN0YXRlGAMgASgOMiIucGFsaXNhZGUuYWdlbnQudjEuTm9kZUJ1bmRsZVN0YXRlEjYKD2xhc3Rfa25vd25fZ29vZBgEIAEoCzIdLnBhbGlzYWRlLmFnZW50LnYxLkdlbmVyYXRpb24SFwoPcG9saWN5X3JldmlzaW9uGAUgASgEEhkKEWlkZW50aXR5X3JldmlzaW9uGAYgASgEEg4KBnJlYXNvbhgHIAEoCRI5ChJzdWJqZWN0X2dlbmVyYXRpb24YCCABKAsyHS5wYWxpc2FkZS5hZ2VudC52MS5HZW5lcmF0aW9uEhsKE2VuZHBvaW50c19wcm90ZWN0ZWQYCSABKA0SHQoVZW5kcG9pbnRzX3VucHJvdGVjdGVkGAogASgNEhYKDmRlbmllZF9wYWNrZXRzGAsgASgEEhkKEWRpc2FibGVkX3VudGlsX21zGAwgASgDEi8KCmxvY2FsX2FjdHMYDSADKAsyGy5wYWxpc2FkZS5hZ2VudC52MS5Mb2NhbEFjdCI3CghMb2NhbEFjdBIMCgRraW5kGAEgASgJEg0KBWF0X21zGAIgASgDEg4KBmRldGFpbBgDIAEoCSImCgpHZW5lcmF0aW9uEg0KBWVwb2NoGAEgASgEEgkKAW4YAiABKAQiOwoQTWV0YWRhdGFWZXJzaW9ucxIMCgRyb290GAEgASgEEhkKEWlkZW50aXR5X3JldmlzaW9uGAIgASgEIj0KDEFjdGlvblJlc3VsdBIRCglhY3Rpb25faWQYASABKAkSCgoCb2sYAiABKAgSDgoGZGV0YWlsGAMgASgJIokCCg9DaGVja0luUmVzcG9uc2USEQoJYWNrX3Rva2VuGAEgASgJEisKB2Rlc2lyZWQYAiABKAsyGi5wYWxpc2FkZS5hZ2VudC52MS5EZXNpcmVkEioKB2FjdGlvbnMYAyADKAsyGS5wYWxpc2FkZS5hZ2VudC52MS5BY3Rpb24SGQoRaWRlbnRpdHlfcmV2aXNpb24YBCABKAQSFQoNcG9sbF9hZnRlcl9tcxgFIAEoDRIWCg5zZXJ2ZXJfdGltZV9tcxgGIAEoAxIUCgxyb290X3ZlcnNpb24YByABKAQSGwoTcmVjb25uZWN0X3dpbmRvd19tcxgIIAEoDRINCgVlcG9jaBgoIAEoBCKuAQoHRGVzaXJlZBIxCgpnZW5lcmF0aW9uGAEgASgLMh0ucGFsaXNhZGUuYWdlbnQudjEuR2VuZXJhdGlvbhIWCg5jb250ZW50X2RpZ2VzdBgCIAEoCRIXCg9tYW5pZmVzdF9zaGEyNTYYAyABKAkSEgoKYXNzaWdubWVudBgEIAEoDBISCgpsZWFmX2luZGV4GAUgASgEEhcKD2Fzc2lnbm1lbnRfcGF0aBgGIAMoDCK1AQoGQWN0aW9uEgoKAmlkGAEgASgJEhUKDWV4cGlyZXNfYXRfbXMYAiABKAMSQAoRcmVuZXdfY2VydGlmaWNhdGUYAyABKAsyIy5wYWxpc2FkZS5hZ2VudC52MS5SZW5ld0NlcnRpZmljYXRlSAASPgoQcmVwb3J0X2VuZHBvaW50cxgEIAEoCzIiLnBhbGlzYWRlLmFnZW50LnYxLlJlcG9ydEVuZHBvaW50c0gAQgYKBGtpbmQiEgoQUmVuZXdDZXJ0aWZpY2F0ZSIRCg9SZXBvcnRFbmRwb2ludHMiMwoQSWRlbnRpdHlEZWxpdmVyeRIRCgllbnZlbG9wZXMYASADKAwSDAoEbW9yZRgCIAEoCCrrAQoPTm9kZUJ1bmRsZVN0YXRlEiEKHU5PREVfQlVORExFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWTk9ERV9CVU5ETEVfU1RBVEVfTk9ORRABEh4KGk5PREVfQlVORExFX1NUQVRFX1ZFUklGSUVEEAISHAoYTk9ERV9CVU5ETEVfU1RBVEVfTE9BREVEEAMSHQoZTk9ERV9CVU5ETEVfU1RBVEVfSEVBTFRIWRAEEhwKGE5PREVfQlVORExFX1NUQVRFX0ZBSUxFRBAFEh4KGk5PREVfQlVORExFX1NUQVRFX1JFVkVSVEVEEAZiBnByb3RvMw");
+  fileDesc("Ch9wYWxpc2FkZS9hZ2VudC92MS9jaGFubmVsLnByb3RvEhFwYWxpc2FkZS5hZ2VudC52MSKwAQoNRW5yb2xsUmVxdWVzdBINCgV0b2tlbhgBIAEoCRIXCg9lbnJvbGxtZW50X3V1aWQYAiABKAkSCwoDY3NyGAMgASgMEjAKBG5vZGUYBCABKAsyIi5wYWxpc2FkZS5hZ2VudC52MS5Ob2RlRGVzY3JpcHRpb24SOAoIZXZpZGVuY2UYBSADKAsyJi5wYWxpc2FkZS5hZ2VudC52MS5BdHRlc3RhdGlvbkV2aWRlbmNlIpIBCg9Ob2RlRGVzY3JpcHRpb24SEAoIaG9zdG5hbWUYASABKAkSFQoNYWdlbnRfdmVyc2lvbhgCIAEoCRIMCgRhcmNoGAMgASgJEjUKBmtlcm5lbBgEIAEoCzIlLnBhbGlzYWRlLmFnZW50LnYxLktlcm5lbENhcGFiaWxpdGllcxIRCglhZGRyZXNzZXMYBSADKAkiNwoSS2VybmVsQ2FwYWJpbGl0aWVzEg8KB3JlbGVhc2UYASABKAkSEAoIZmVhdHVyZXMYAiADKAkiNQoTQXR0ZXN0YXRpb25FdmlkZW5jZRIMCgR0eXBlGAEgASgJEhAKCGRvY3VtZW50GAIgASgMIoQBCg5FbnJvbGxSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRISCgpjbHVzdGVyX2lkGAMgASgJEhkKEWNlcnRpZmljYXRlX2NoYWluGAQgASgJEgwKBHJvb3QYBSABKAwSEQoJbm9kZV9uYW1lGAYgASgJIjQKDFJlbmV3UmVxdWVzdBILCgNjc3IYASABKAwSFwoPcmVwbGFjZXNfc2VyaWFsGAIgASgJIioKDVJlbmV3UmVzcG9uc2USGQoRY2VydGlmaWNhdGVfY2hhaW4YASABKAkiIwoQQ2hhbGxlbmdlUmVxdWVzdBIPCgdub2RlX2lkGAEgASgJIjkKEUNoYWxsZW5nZVJlc3BvbnNlEg0KBW5vbmNlGAEgASgMEhUKDWV4cGlyZXNfYXRfbXMYAiABKAMiUAoOUmVjb3ZlclJlcXVlc3QSDwoHbm9kZV9pZBgBIAEoCRINCgVub25jZRgCIAEoDBILCgNjc3IYAyABKAwSEQoJc2lnbmF0dXJlGAQgASgMIr0CCg5DaGVja0luUmVxdWVzdBIRCglhY2tfdG9rZW4YASABKAkSDwoHYm9vdF9pZBgCIAEoCRItCghvYnNlcnZlZBgDIAEoCzIbLnBhbGlzYWRlLmFnZW50LnYxLk9ic2VydmVkEjAKB3Jlc3VsdHMYBCADKAsyHy5wYWxpc2FkZS5hZ2VudC52MS5BY3Rpb25SZXN1bHQSNQoIdmVyc2lvbnMYBSABKAsyIy5wYWxpc2FkZS5hZ2VudC52MS5NZXRhZGF0YVZlcnNpb25zEjAKBG5vZGUYBiABKAsyIi5wYWxpc2FkZS5hZ2VudC52MS5Ob2RlRGVzY3JpcHRpb24SFwoPZW5kcG9pbnRfcmVwb3J0GAcgASgMEg8KB2hvbGRfbXMYCCABKA0SEwoLb2JzZXJ2YXRpb24YKCABKAwirQQKCE9ic2VydmVkEjEKCmdlbmVyYXRpb24YASABKAsyHS5wYWxpc2FkZS5hZ2VudC52MS5HZW5lcmF0aW9uEhYKDmNvbnRlbnRfZGlnZXN0GAIgASgJEjEKBXN0YXRlGAMgASgOMiIucGFsaXNhZGUuYWdlbnQudjEuTm9kZUJ1bmRsZVN0YXRlEjYKD2xhc3Rfa25vd25fZ29vZBgEIAEoCzIdLnBhbGlzYWRlLmFnZW50LnYxLkdlbmVyYXRpb24SFwoPcG9saWN5X3JldmlzaW9uGAUgASgEEhkKEWlkZW50aXR5X3JldmlzaW9uGAYgASgEEg4KBnJlYXNvbhgHIAEoCRI5ChJzdWJqZWN0X2dlbmVyYXRpb24YCCABKAsyHS5wYWxpc2FkZS5hZ2VudC52MS5HZW5lcmF0aW9uEhsKE2VuZHBvaW50c19wcm90ZWN0ZWQYCSABKA0SHQoVZW5kcG9pbnRzX3VucHJvdGVjdGVkGAogASgNEhYKDmRlbmllZF9wYWNrZXRzGAsgASgEEhkKEWRpc2FibGVkX3VudGlsX21zGAwgASgDEi8KCmxvY2FsX2FjdHMYDSADKAsyGy5wYWxpc2FkZS5hZ2VudC52MS5Mb2NhbEFjdBIsCgRnYXBzGDwgAygLMh4ucGFsaXNhZGUuYWdlbnQudjEuRW5kcG9pbnRHYXASHgoWbG9uZ2VzdF91bnByb3RlY3RlZF91cxg9IAEoBCIqCgtFbmRwb2ludEdhcBILCgNrZXkYASABKAkSDgoGcmVhc29uGAIgASgJIjcKCExvY2FsQWN0EgwKBGtpbmQYASABKAkSDQoFYXRfbXMYAiABKAMSDgoGZGV0YWlsGAMgASgJIiYKCkdlbmVyYXRpb24SDQoFZXBvY2gYASABKAQSCQoBbhgCIAEoBCI7ChBNZXRhZGF0YVZlcnNpb25zEgwKBHJvb3QYASABKAQSGQoRaWRlbnRpdHlfcmV2aXNpb24YAiABKAQiPQoMQWN0aW9uUmVzdWx0EhEKCWFjdGlvbl9pZBgBIAEoCRIKCgJvaxgCIAEoCBIOCgZkZXRhaWwYAyABKAkiiQIKD0NoZWNrSW5SZXNwb25zZRIRCglhY2tfdG9rZW4YASABKAkSKwoHZGVzaXJlZBgCIAEoCzIaLnBhbGlzYWRlLmFnZW50LnYxLkRlc2lyZWQSKgoHYWN0aW9ucxgDIAMoCzIZLnBhbGlzYWRlLmFnZW50LnYxLkFjdGlvbhIZChFpZGVudGl0eV9yZXZpc2lvbhgEIAEoBBIVCg1wb2xsX2FmdGVyX21zGAUgASgNEhYKDnNlcnZlcl90aW1lX21zGAYgASgDEhQKDHJvb3RfdmVyc2lvbhgHIAEoBBIbChNyZWNvbm5lY3Rfd2luZG93X21zGAggASgNEg0KBWVwb2NoGCggASgEIq4BCgdEZXNpcmVkEjEKCmdlbmVyYXRpb24YASABKAsyHS5wYWxpc2FkZS5hZ2VudC52MS5HZW5lcmF0aW9uEhYKDmNvbnRlbnRfZGlnZXN0GAIgASgJEhcKD21hbmlmZXN0X3NoYTI1NhgDIAEoCRISCgphc3NpZ25tZW50GAQgASgMEhIKCmxlYWZfaW5kZXgYBSABKAQSFwoPYXNzaWdubWVudF9wYXRoGAYgAygMIrUBCgZBY3Rpb24SCgoCaWQYASABKAkSFQoNZXhwaXJlc19hdF9tcxgCIAEoAxJAChFyZW5ld19jZXJ0aWZpY2F0ZRgDIAEoCzIjLnBhbGlzYWRlLmFnZW50LnYxLlJlbmV3Q2VydGlmaWNhdGVIABI+ChByZXBvcnRfZW5kcG9pbnRzGAQgASgLMiIucGFsaXNhZGUuYWdlbnQudjEuUmVwb3J0RW5kcG9pbnRzSABCBgoEa2luZCISChBSZW5ld0NlcnRpZmljYXRlIhEKD1JlcG9ydEVuZHBvaW50cyIzChBJZGVudGl0eURlbGl2ZXJ5EhEKCWVudmVsb3BlcxgBIAMoDBIMCgRtb3JlGAIgASgIKusBCg9Ob2RlQnVuZGxlU3RhdGUSIQodTk9ERV9CVU5ETEVfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZOT0RFX0JVTkRMRV9TVEFURV9OT05FEAESHgoaTk9ERV9CVU5ETEVfU1RBVEVfVkVSSUZJRUQQAhIcChhOT0RFX0JVTkRMRV9TVEFURV9MT0FERUQQAxIdChlOT0RFX0JVTkRMRV9TVEFURV9IRUFMVEhZEAQSHAoYTk9ERV9CVU5ETEVfU1RBVEVfRkFJTEVEEAUSHgoaTk9ERV9CVU5ETEVfU1RBVEVfUkVWRVJURUQQBmIGcHJvdG8z");
 
 /**
  * @generated from message palisade.agent.v1.EnrollRequest
@@ -471,6 +471,20 @@ export type Observed = Message<"palisade.agent.v1.Observed"> & {
    * @generated from field: repeated palisade.agent.v1.LocalAct local_acts = 13;
    */
   localActs: LocalAct[];
+
+  /**
+   * The first 64 of endpoints_unprotected.
+   *
+   * @generated from field: repeated palisade.agent.v1.EndpointGap gaps = 60;
+   */
+  gaps: EndpointGap[];
+
+  /**
+   * Longest time from the news of an interface until programs were attached to it, microseconds; 0: none was seen coming.
+   *
+   * @generated from field: uint64 longest_unprotected_us = 61;
+   */
+  longestUnprotectedUs: bigint;
 };
 
 /**
@@ -479,6 +493,30 @@ export type Observed = Message<"palisade.agent.v1.Observed"> & {
  */
 export const ObservedSchema: GenMessage<Observed> = /*@__PURE__*/
   messageDesc(file_palisade_agent_v1_channel, 11);
+
+/**
+ * An endpoint that is not protected, and why.
+ *
+ * @generated from message palisade.agent.v1.EndpointGap
+ */
+export type EndpointGap = Message<"palisade.agent.v1.EndpointGap"> & {
+  /**
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message palisade.agent.v1.EndpointGap.
+ * Use `create(EndpointGapSchema)` to create a new message.
+ */
+export const EndpointGapSchema: GenMessage<EndpointGap> = /*@__PURE__*/
+  messageDesc(file_palisade_agent_v1_channel, 12);
 
 /**
  * @generated from message palisade.agent.v1.LocalAct
@@ -509,7 +547,7 @@ export type LocalAct = Message<"palisade.agent.v1.LocalAct"> & {
  * Use `create(LocalActSchema)` to create a new message.
  */
 export const LocalActSchema: GenMessage<LocalAct> = /*@__PURE__*/
-  messageDesc(file_palisade_agent_v1_channel, 12);
+  messageDesc(file_palisade_agent_v1_channel, 13);
 
 /**
  * Ordered by epoch, then n. Strictly monotonic per cluster.
@@ -533,7 +571,7 @@ export type Generation = Message<"palisade.agent.v1.Generation"> & {
  * Use `create(GenerationSchema)` to create a new message.
  */
 export const GenerationSchema: GenMessage<Generation> = /*@__PURE__*/
-  messageDesc(file_palisade_agent_v1_channel, 13);
+  messageDesc(file_palisade_agent_v1_channel, 14);
 
 /**
  * @generated from message palisade.agent.v1.MetadataVersions
@@ -555,7 +593,7 @@ export type MetadataVersions = Message<"palisade.agent.v1.MetadataVersions"> & {
  * Use `create(MetadataVersionsSchema)` to create a new message.
  */
 export const MetadataVersionsSchema: GenMessage<MetadataVersions> = /*@__PURE__*/
-  messageDesc(file_palisade_agent_v1_channel, 14);
+  messageDesc(file_palisade_agent_v1_channel, 15);
 
 /**
  * @generated from message palisade.agent.v1.ActionResult
@@ -582,7 +620,7 @@ export type ActionResult = Message<"palisade.agent.v1.ActionResult"> & {
  * Use `create(ActionResultSchema)` to create a new message.
  */
 export const ActionResultSchema: GenMessage<ActionResult> = /*@__PURE__*/
-  messageDesc(file_palisade_agent_v1_channel, 15);
+  messageDesc(file_palisade_agent_v1_channel, 16);
 
 /**
  * @generated from message palisade.agent.v1.CheckInResponse
@@ -650,7 +688,7 @@ export type CheckInResponse = Message<"palisade.agent.v1.CheckInResponse"> & {
  * Use `create(CheckInResponseSchema)` to create a new message.
  */
 export const CheckInResponseSchema: GenMessage<CheckInResponse> = /*@__PURE__*/
-  messageDesc(file_palisade_agent_v1_channel, 16);
+  messageDesc(file_palisade_agent_v1_channel, 17);
 
 /**
  * @generated from message palisade.agent.v1.Desired
@@ -696,7 +734,7 @@ export type Desired = Message<"palisade.agent.v1.Desired"> & {
  * Use `create(DesiredSchema)` to create a new message.
  */
 export const DesiredSchema: GenMessage<Desired> = /*@__PURE__*/
-  messageDesc(file_palisade_agent_v1_channel, 17);
+  messageDesc(file_palisade_agent_v1_channel, 18);
 
 /**
  * Redelivered until acknowledged; carrying it out twice is carrying it out once.
@@ -737,7 +775,7 @@ export type Action = Message<"palisade.agent.v1.Action"> & {
  * Use `create(ActionSchema)` to create a new message.
  */
 export const ActionSchema: GenMessage<Action> = /*@__PURE__*/
-  messageDesc(file_palisade_agent_v1_channel, 18);
+  messageDesc(file_palisade_agent_v1_channel, 19);
 
 /**
  * @generated from message palisade.agent.v1.RenewCertificate
@@ -750,7 +788,7 @@ export type RenewCertificate = Message<"palisade.agent.v1.RenewCertificate"> & {
  * Use `create(RenewCertificateSchema)` to create a new message.
  */
 export const RenewCertificateSchema: GenMessage<RenewCertificate> = /*@__PURE__*/
-  messageDesc(file_palisade_agent_v1_channel, 19);
+  messageDesc(file_palisade_agent_v1_channel, 20);
 
 /**
  * @generated from message palisade.agent.v1.ReportEndpoints
@@ -763,7 +801,7 @@ export type ReportEndpoints = Message<"palisade.agent.v1.ReportEndpoints"> & {
  * Use `create(ReportEndpointsSchema)` to create a new message.
  */
 export const ReportEndpointsSchema: GenMessage<ReportEndpoints> = /*@__PURE__*/
-  messageDesc(file_palisade_agent_v1_channel, 20);
+  messageDesc(file_palisade_agent_v1_channel, 21);
 
 /**
  * @generated from message palisade.agent.v1.IdentityDelivery
@@ -789,7 +827,7 @@ export type IdentityDelivery = Message<"palisade.agent.v1.IdentityDelivery"> & {
  * Use `create(IdentityDeliverySchema)` to create a new message.
  */
 export const IdentityDeliverySchema: GenMessage<IdentityDelivery> = /*@__PURE__*/
-  messageDesc(file_palisade_agent_v1_channel, 21);
+  messageDesc(file_palisade_agent_v1_channel, 22);
 
 /**
  * @generated from enum palisade.agent.v1.NodeBundleState
