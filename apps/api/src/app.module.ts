@@ -8,6 +8,8 @@ import { AuditEventsModule } from './audit-events/audit-events.module.ts';
 import { ClustersModule } from './clusters/clusters.module.ts';
 import type { ApiConfig } from './config.ts';
 import { DatabaseModule } from './database/database.module.ts';
+import { FlowPrivacyModule } from './flow-privacy/flow-privacy.module.ts';
+import { FlowSinksModule } from './flow-sinks/flow-sinks.module.ts';
 import { FlowsModule } from './flows/flows.module.ts';
 import { HubbleModule } from './hubble/hubble.module.ts';
 import { IdempotencyModule } from './idempotency/idempotency.module.ts';
@@ -21,7 +23,7 @@ import { TenantModule } from './tenant/tenant.module.ts';
 import { VerdictsModule } from './verdicts/verdicts.module.ts';
 
 /** One module a feature, in a folder of its own. A new feature is listed here and nowhere else. */
-const FEATURES = [TenantModule, ClustersModule, EnrollmentTokensModule, NodesModule, BundlesModule, RolloutsModule, PoliciesModule, VerdictsModule, AuditEventsModule, ApiTokensModule, FlowsModule, HubbleModule];
+const FEATURES = [TenantModule, ClustersModule, EnrollmentTokensModule, NodesModule, BundlesModule, RolloutsModule, PoliciesModule, VerdictsModule, AuditEventsModule, ApiTokensModule, FlowsModule, FlowPrivacyModule, FlowSinksModule, HubbleModule];
 
 export interface ApplicationParts {
   readonly config: ApiConfig;

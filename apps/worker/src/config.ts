@@ -11,6 +11,8 @@ const schema = z.object({
   PALISADE_PROGRAMS_DIR: z.string().min(1),
   /** JSON: whom this installation trusts to vouch for machines; see `ConfiguredAttestor`. */
   PALISADE_ATTESTATION_FILE: z.string().min(1).optional(),
+  /** Whether tenants' flow sinks may be plain HTTP and internal addresses. */
+  PALISADE_FLOW_SINKS_INTERNAL: z.enum(['true', 'false']).default('false').transform((text) => text === 'true'),
   PALISADE_WORKER_ADMIN_LISTEN: listenAddress.prefault('127.0.0.1:7445'),
   PALISADE_LOG_LEVEL: logLevel,
   /** How often work is looked for that no wake-up announced, milliseconds. */

@@ -27,6 +27,7 @@ import type { WorkerConfig } from './config.ts';
 import { AgentRequestProcessor } from './enrollment/agent-request-processor.ts';
 import { ConfiguredAttestor } from './enrollment/configured-attestor.ts';
 import { NodeCertificateAuthority } from './enrollment/node-certificate-authority.ts';
+import { flowDelivery } from './flows/flow-delivery.ts';
 import { flowConnections, flowHousekeeping } from './flows/flow-housekeeping.ts';
 import { Periodic } from './periodic.ts';
 import { openPostgresQueue, openRedisQueue } from './rollouts/job-queue.ts';
@@ -131,8 +132,10 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const metadata = new Periodic({ name: 'image metadata', everyMs: 60 * MINUTE_MS, work: async () => { await catalogue.current(); }, logger });
   const checkpoints = new Periodic({ name: 'audit checkpoints', everyMs: MINUTE_MS, work: checkpointSigning(source, config.PALISADE_KEYS_DIR, () => work.tenants()), logger });
   const flows = await flowHousekeeping(config.DATABASE_URL, () => work.tenants(), clickHouse);
+  const delivery = flowDelivery({ readers: flowReaders, source, allowInternal: config.PALISADE_FLOW_SINKS_INTERNAL });
+  const flowSinks = new Periodic({ name: 'flow sinks', everyMs: every, work: () => delivery.run(), logger });
   const flowUpkeep = new Periodic({ name: 'flow housekeeping', everyMs: MINUTE_MS, work: () => flows.run(), logger });
-  const background = [requests, outbox, reconciler, identities, catchUp, sweeps, metadata, checkpoints, flowUpkeep];
+  const background = [requests, outbox, reconciler, identities, catchUp, sweeps, metadata, checkpoints, flowUpkeep, flowSinks];
 
   await dispatcher.start();
   const relay = config.REDIS_URL === undefined ? undefined : new RedisWakeRelay({ url: config.REDIS_URL, onError: (error) => logger.warn({ err: error }, 'wake-ups cannot be passed on to Redis; gateways look by themselves meanwhile') });

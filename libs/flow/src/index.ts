@@ -8,6 +8,8 @@ export * from './flow-edge.ts';
 export * from './flow-filter.ts';
 export * from './flow-metrics.ts';
 export * from './flow-ocsf.ts';
+export * from './flow-otlp.ts';
+export * from './flow-privacy.ts';
 export * from './flow-record.ts';
 export * from './flow-row.ts';
 export * from './flow-summary.ts';

@@ -30,5 +30,7 @@ export { postgresWorkFinder, type TenantWork, type WorkFinder } from './rollouts
 export { WakeListener, type Wake } from './wake-listener.ts';
 export { RedisWakeListener, RedisWakeRelay } from './redis-wake.ts';
 export { bundleRepositories, enrollmentRepositories, nodeRepositories, rolloutRepositories } from './fleet-repositories.ts';
+export { dueFlowSinks, flowSinkRepositories, postgresFlowSinkDeliveries } from './flows/flow-sink-repository.ts';
+export { flowPrivacyRepositories } from './flows/flow-privacy-repository.ts';
 export { flowDenyDelta } from './rollouts/flow-deny-delta.ts';
 export { postgresLocalActs } from './fleet/local-act-repository.ts';

@@ -1,6 +1,6 @@
 import { Inject, Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
-import { FlowQuotas, IngestFlowBatch, type FlowIngestFigures, type FlowIngestOptions, type FlowQuota, type FlowSink } from '@palisade/control';
-import { clickHouseFlowSink, PostgresFlowSink, type ClickHouseAddress, type SpoolFigures } from '@palisade/flow-store';
+import { CachedFlowPrivacy, FlowQuotas, IngestFlowBatch, type FlowIngestFigures, type FlowIngestOptions, type FlowQuota, type FlowSink } from '@palisade/control';
+import { clickHouseFlowSink, PostgresFlowPrivacy, PostgresFlowSink, type ClickHouseAddress, type SpoolFigures } from '@palisade/flow-store';
 import { Gauge, type Logger, type Registry } from '@palisade/nest-kit';
 import pg from 'pg';
 import { FlowsController } from './flows.controller.ts';
@@ -85,7 +85,8 @@ export class FlowsModule implements OnApplicationShutdown {
     pool.on('error', () => undefined);
     const store = await openStore(options, pool);
     const { quota } = options;
-    const ingest = new IngestFlowBatch({ sink: store.sink, ...(quota === undefined ? {} : { quotas: new FlowQuotas(() => quota) }), ...(options.ingest === undefined ? {} : { options: options.ingest }) });
+    const privacy = new CachedFlowPrivacy(new PostgresFlowPrivacy(pool));
+    const ingest = new IngestFlowBatch({ sink: store.sink, privacy, ...(quota === undefined ? {} : { quotas: new FlowQuotas(() => quota) }), ...(options.ingest === undefined ? {} : { options: options.ingest }) });
     if (options.metrics !== undefined) expose(options.metrics, ingest);
     return {
       module: FlowsModule,

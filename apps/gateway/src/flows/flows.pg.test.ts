@@ -123,6 +123,21 @@ describe('POST /agent/v1/flows', () => {
     }
   });
 
+  it('stores no query string and no process arguments, until the tenant keeps them', async () => {
+    const { rows } = await admin.query<{ tenant_id: string }>('INSERT INTO palisade.tenants (name) VALUES ($1) RETURNING tenant_id', [randomUUID()]);
+    const [{ tenant_id: keeping }] = rows as [{ tenant_id: string }];
+    await admin.query('INSERT INTO palisade.flow_privacy (tenant_id, keep_query_strings, keep_process_arguments) VALUES ($1, true, true)', [keeping]);
+    const stored = async (tenant: string): Promise<unknown> => {
+      const session = open(await authority.issue({ tenantId: tenant, clusterId, nodeId: randomUUID() }));
+      const secret = { ...flow(7), event: 'l7' as const, http: { method: 'GET', path: '/a?token=x' }, process: { binary: '/bin/x', pid: 1, uid: 0, arguments: '--password x' } };
+      expect(decodeFlowBatchReceipt((await post(session, batch(randomUUID(), 1, [secret]))).body).outcome).toBe('stored');
+      session.destroy();
+      return (await admin.query('SELECT h.path, p.arguments FROM palisade.flow_http h JOIN palisade.flow_process p USING (tenant_id) WHERE h.tenant_id = $1', [tenant])).rows;
+    };
+    expect(await stored(keeping)).toEqual([{ path: '/a?token=x', arguments: '--password x' }]);
+    expect(await stored(randomUUID())).toEqual([{ path: '/a', arguments: null }]);
+  });
+
   it('answers what cannot be read with a problem document', async () => {
     const session = open(await authority.issue({ tenantId, clusterId, nodeId: randomUUID() }));
     expect((await post(session, Buffer.from('no batch'))).status).toBe(400);

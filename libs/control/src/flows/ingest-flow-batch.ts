@@ -1,4 +1,6 @@
 import { isDomainError } from '@palisade/errors';
+import { DEFAULT_FLOW_PRIVACY, redactColumns } from '@palisade/flow';
+import type { FlowPrivacySource } from './flow-privacy.ts';
 import { FlowQueue, type FlowQueueLimits } from './flow-queue.ts';
 import { FlowQuotas, NO_FLOW_QUOTA } from './flow-quotas.ts';
 import type { FlowAppendOutcome, FlowSink, SentFlowBatch } from './flow-store.ts';
@@ -50,34 +52,50 @@ export interface FlowIngestFigures {
 export class IngestFlowBatch {
   readonly #sink: FlowSink;
   readonly #quotas: FlowQuotas;
+  readonly #privacy: FlowPrivacySource;
   readonly #options: FlowIngestOptions;
   readonly #queue: FlowQueue<Waiting>;
   #running = 0;
+  /** Batches whose tenant is being asked about. */
+  #arriving = 0;
   #closing = false;
   readonly #figures = { storedRows: 0, duplicates: 0, deferred: 0, overQuota: 0, refused: 0, commits: 0 };
   #idle: (() => void)[] = [];
 
-  constructor(ports: { readonly sink: FlowSink; readonly quotas?: FlowQuotas; readonly options?: Partial<FlowIngestOptions> }) {
+  /** @param ports without `privacy`, everything that can be redacted is */
+  constructor(ports: { readonly sink: FlowSink; readonly privacy?: FlowPrivacySource; readonly quotas?: FlowQuotas; readonly options?: Partial<FlowIngestOptions> }) {
     this.#sink = ports.sink;
     this.#quotas = ports.quotas ?? new FlowQuotas(() => NO_FLOW_QUOTA);
+    this.#privacy = ports.privacy ?? { of: () => Promise.resolve(DEFAULT_FLOW_PRIVACY) };
     this.#options = { ...DEFAULT_FLOW_INGEST, ...ports.options };
     this.#queue = new FlowQueue(this.#options);
   }
 
   /** Fulfils when the batch is durable, known already, refused, or deferred. Never rejects. */
-  async execute(sent: SentFlowBatch): Promise<FlowIngestAnswer> {
-    const waitMs = this.#quotas.take(sent);
+  async execute(asSent: SentFlowBatch): Promise<FlowIngestAnswer> {
+    const waitMs = this.#quotas.take(asSent);
     if (waitMs > 0) {
       this.#figures.overQuota++;
       return { outcome: { kind: 'deferred', retryAfterMs: waitMs }, credit: 0 };
     }
+    const sent = this.#closing ? undefined : await this.#redacted(asSent);
     const outcome = await new Promise<FlowIngestOutcome>((answer) => {
-      if (this.#closing || !this.#queue.offer({ ...sent, answer })) answer({ kind: 'deferred', retryAfterMs: this.#options.retryAfterMs });
+      if (sent === undefined || !this.#queue.offer({ ...sent, answer })) answer({ kind: 'deferred', retryAfterMs: this.#options.retryAfterMs });
       else this.#start();
     });
-    if (outcome.kind !== 'stored') this.#quotas.giveBack(sent);
+    if (outcome.kind !== 'stored') this.#quotas.giveBack(asSent);
     this.#count(outcome);
     return { outcome, credit: outcome.kind === 'deferred' ? 0 : this.#credit() };
+  }
+
+  /** Before it waits anywhere: what is not to be stored is not to be kept in memory either. */
+  async #redacted({ sender, batch }: SentFlowBatch): Promise<SentFlowBatch> {
+    this.#arriving++;
+    const privacy = await this.#privacy.of(sender.tenantId).catch(() => DEFAULT_FLOW_PRIVACY);
+    this.#arriving--;
+    // The caller queues it in this turn; only then may `close` find that all is done.
+    setImmediate(() => this.#tellIdle());
+    return { sender, batch: { ...batch, columns: redactColumns(batch.columns, privacy) } };
   }
 
   figures(): FlowIngestFigures {
@@ -87,7 +105,11 @@ export class IngestFlowBatch {
   /** Takes no more, and fulfils when what was taken is stored or deferred. */
   async close(): Promise<void> {
     this.#closing = true;
-    if (this.#running > 0) await new Promise<void>((done) => this.#idle.push(done));
+    if (this.#running + this.#arriving > 0) await new Promise<void>((done) => this.#idle.push(done));
+  }
+
+  #tellIdle(): void {
+    if (this.#running + this.#arriving === 0) for (const done of this.#idle.splice(0)) done();
   }
 
   /** Falls as the queue fills, so that agents slow down before anything must be deferred. */
@@ -118,7 +140,7 @@ export class IngestFlowBatch {
       await this.#commit(group);
     }
     this.#running--;
-    if (this.#running === 0) for (const done of this.#idle.splice(0)) done();
+    this.#tellIdle();
   }
 
   async #commit(group: readonly Waiting[]): Promise<void> {
