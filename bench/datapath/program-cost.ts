@@ -1,5 +1,7 @@
 /** Nanoseconds a program spends on one packet, by BPF_PROG_TEST_RUN, net of the harness. */
 
+import { readFileSync, writeFileSync } from 'node:fs';
+import { segment as httpSegment } from '../../apps/agent/src/enforcer/testing/http-packet.ts';
 import { PacketLab } from '../../apps/agent/src/enforcer/testing/packet-lab.ts';
 import { TCP, frame, ipv4, ipv6, tcp } from '../../apps/agent/src/enforcer/testing/packet.ts';
 import { policyOf } from './configurations.ts';
@@ -8,6 +10,8 @@ import { FRESH_PROGRAM, loadFreshTuples } from './fresh-tuples.ts';
 const OUT = { from: '10.1.0.1', to: '10.2.0.2' };
 const OUT6 = { from: 'fd01::1', to: 'fd02::2' };
 const SERVER = 900_001;
+const STATISTICS = '/proc/sys/kernel/bpf_stats_enabled';
+const REQUEST = 'GET /api/v1/orders HTTP/1.1\r\nHost: orders.shop.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n';
 /** Short rounds and many of them: a round that nothing interrupted is then among them also on a busy machine. */
 const REPEAT = 20_000;
 /** Fits the ring, which is drained between rounds: the cost of an event is in, that of a full ring is not. */
@@ -23,6 +27,10 @@ export interface ProgramCosts {
   readonly deny_ns: number;
   /** Each packet is a tuple that was never denied before: an event, and an entry while there is room. */
   readonly deny_fresh_ns: number;
+  /** The segment of an HTTP request: method, path and host are read and kept. Cold caches: each is a run of its own. */
+  readonly http_ns: number;
+  /** A segment with payload of a connection that is found to speak something else. */
+  readonly payload_ns: number;
 }
 
 /** The least of some rounds: what the machine's other work adds is never negative. */
@@ -66,9 +74,35 @@ export async function measurePrograms(rounds: number): Promise<ProgramCosts> {
       deny_ns: (await least(rounds, cost(denied))) - harness,
       new_ns: (await least(rounds, fresh(opening), emptied)) - freshHarness,
       deny_fresh_ns: (await least(rounds, fresh(denied), emptied)) - freshHarness,
+      ...(await httpCosts(lab, harness, rounds)),
     };
     return costs;
   } finally {
     await lab.remove();
+  }
+}
+
+/** A request is read once per connection here, so each is a run of its own, which the kernel times; other payload repeats. */
+async function httpCosts(lab: PacketLab, harness: number, rounds: number): Promise<Pick<ProgramCosts, 'http_ns' | 'payload_ns'>> {
+  const other = frame(ipv4(OUT, 6, httpSegment(40_000, 5000, 2, '\0\0\0\x05other protocol')));
+  lab.sends(frame(ipv4(OUT, 6, tcp(40_000, 5000))));
+  lab.sends(other);
+  const payload = (await least(rounds, () => lab.cost('from_endpoint', other, REPEAT))) - harness;
+  const before = readFileSync(STATISTICS, 'utf8');
+  writeFileSync(STATISTICS, '1');
+  try {
+    const times: number[] = [];
+    for (let round = 0; round < 4; round += 1) {
+      lab.forget();
+      for (let port = 2000; port < 8000; port += 1) lab.sends(frame(ipv4(OUT, 6, tcp(port, 5000))));
+      await lab.events();
+      const start = lab.kernel.programInfo(lab.program('from_endpoint'));
+      for (let port = 2000; port < 8000; port += 1) lab.sends(frame(ipv4(OUT, 6, httpSegment(port, 5000, 2, REQUEST))));
+      const end = lab.kernel.programInfo(lab.program('from_endpoint'));
+      times.push((end.runTimeNs - start.runTimeNs) / (end.runCount - start.runCount));
+    }
+    return { http_ns: Math.round(Math.min(...times)), payload_ns: payload };
+  } finally {
+    writeFileSync(STATISTICS, before);
   }
 }
