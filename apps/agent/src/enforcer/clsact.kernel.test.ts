@@ -108,7 +108,7 @@ describe.skipIf(unavailable)('interfaces whose chains others use too', () => {
 
   it('enforces with every newer feature masked at once', async () => {
     enforcer = open('tcx', 'netfilter-link', 'tracepoint', 'fentry', 'batch', 'coarse-clock');
-    await enforcer.apply(desired());
+    expect((await enforcer.apply(desired())).endpoints).toEqual([{ key: 'pod/shop/frontend', protected: true }]);
     await enforces();
   });
 });
