@@ -25,6 +25,13 @@ export const KERNEL_NEEDS: readonly Need[] = [
   { program: 'sysctl', package: 'procps' },
 ];
 
+/** For the tests in namespaces: a client of HTTP, and what systemd means by a group of system calls. */
+export const KERNEL_TEST_NEEDS: readonly Need[] = [
+  { program: 'curl', package: 'curl' },
+  { program: 'systemd-analyze', package: 'systemd' },
+  { program: 'setpriv', package: 'util-linux' },
+];
+
 /** For the tests of the job queue on its production backend. */
 export const REDIS_NEEDS: readonly Need[] = [{ program: 'redis-server', package: 'redis-server' }];
 

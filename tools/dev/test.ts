@@ -4,7 +4,7 @@ import { build } from './build.ts';
 import { checkout, run, runFile } from './command.ts';
 import { skippedKernelSentence } from './kernel-support.ts';
 import { say } from './say.ts';
-import { REDIS_NEEDS, ensureSystemPackages } from './system-packages.ts';
+import { KERNEL_TEST_NEEDS, REDIS_NEEDS, ensureSystemPackages } from './system-packages.ts';
 
 /** The cases that other projects' expectations were taken from. They are no part of this checkout. */
 const sharedCases = process.env['PALISADE_CONFORMANCE_DIR'] ?? resolve(checkout, '../shared/conformance/open');
@@ -25,6 +25,7 @@ interface Totals {
  */
 export async function test(words: readonly string[]): Promise<number> {
   const { kernel } = await build();
+  const kernelTests = kernel.usable && (await ensureSystemPackages(KERNEL_TEST_NEEDS, 'the kernel tests'));
   const redis = await ensureSystemPackages(REDIS_NEEDS, 'the tests on Redis');
   const report = join(checkout, '.state/test-report.json');
   mkdirSync(join(checkout, '.state'), { recursive: true });
@@ -39,10 +40,11 @@ export async function test(words: readonly string[]): Promise<number> {
       `--outputFile.json=${report}`,
       ...words,
     ],
-    { env: { ...process.env, PALISADE_TEST_KERNEL: kernel.usable ? '1' : '0', PALISADE_TEST_REDIS: redis ? '1' : '0' } },
+    { env: { ...process.env, PALISADE_TEST_KERNEL: kernelTests ? '1' : '0', PALISADE_TEST_REDIS: redis ? '1' : '0' } },
   );
   const casesPass = words.length > 0 || (await sharedCasesPass());
   if (!kernel.usable) say(skippedKernelSentence(kernel.reason));
+  else if (!kernelTests) say('The kernel tests are skipped: programs they use are missing (named above).');
   if (!redis) say('The tests on Redis are skipped: there is no redis-server. The same tests ran on PostgreSQL.');
   if (!existsSync(report)) {
     say('vitest ended without a report.');
