@@ -1,10 +1,22 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const HOST_PROGRAM = fileURLToPath(new URL('./http-host.ts', import.meta.url));
-const GATE = fileURLToPath(new URL('../../../../http-gate/src/main.ts', import.meta.url));
-const LAUNCHER = fileURLToPath(new URL('../../../../http-gate/build/palisade-gate-launch', import.meta.url));
+const CHECKOUT = fileURLToPath(new URL('../../../../..', import.meta.url));
+const GATE = 'apps/http-gate/src/main.ts';
+const LAUNCHER = join(CHECKOUT, 'apps/http-gate/build/palisade-gate-launch');
+/** Copies node ($1) and what the gate needs of the checkout ($2) to where nobody can read them ($3), whoever may enter the checkout. */
+const IN_REACH = `set -e
+mount -t tmpfs -o mode=755 tmpfs "$3"
+cp -L "$1" "$3/node"
+cd "$2"
+cp -a --parents package.json apps/http-gate/package.json apps/http-gate/src apps/http-gate/build libs/*/package.json libs/*/src node_modules/@palisade node_modules/re2js "$3"
+cd "$3"
+chmod -R a+rX .
+shift 3
+exec "$@"`;
 const NOBODY = '65534';
 
 /** Why tests of the HTTP gate cannot run here, or nothing. */
@@ -110,9 +122,12 @@ export class RawClient extends NamespaceProcess {
   }
 }
 
-/** The gate as it runs on a node: started by its launcher, as nobody, without capabilities. */
+/** The gate as it runs on a node: started by its launcher, as nobody, without capabilities. The socket's folder is everybody's to enter. */
 export class GateProcess extends NamespaceProcess {
   constructor(namespace: string, socketPath: string) {
-    super(namespace, [LAUNCHER, NOBODY, NOBODY, process.execPath, '--conditions=palisade-src', GATE, socketPath]);
+    const reach = join(dirname(socketPath), 'gate');
+    mkdirSync(reach, { recursive: true });
+    const gate = [join(reach, 'node'), '--conditions=palisade-src', join(reach, GATE), socketPath];
+    super(namespace, ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', IN_REACH, 'sh', process.execPath, CHECKOUT, reach, LAUNCHER, NOBODY, NOBODY, ...gate]);
   }
 }
