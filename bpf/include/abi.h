@@ -11,7 +11,7 @@
 #ifndef PALISADE_ABI_H
 #define PALISADE_ABI_H
 
-#define PALISADE_ABI 3
+#define PALISADE_ABI 4
 
 /* Two banks: programs read the one named by the lowest bit of the generation, user space fills the other. */
 #define PALISADE_BANKS 2
@@ -53,6 +53,7 @@
 
 #define ENTRY_LOG 0x01
 #define ENTRY_GATE 0x04 /* verdict L7: the HTTP gate enforces its rules */
+#define ENTRY_DNS 0x08  /* verdict L7: dns_rules names the questions that pass */
 #define ENTRY_RULE 0x02 /* a rule decided; without it a deny is the default deny */
 
 /* struct connection.state */

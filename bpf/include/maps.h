@@ -71,6 +71,8 @@ MAP(dns_queries, BPF_MAP_TYPE_LRU_HASH, 16384, struct dns_query_key, struct dns_
 /* Least recently used addresses leave first; a policy that needs one again waits for its next answer. */
 MAP(learned, BPF_MAP_TYPE_LRU_HASH, 65536, struct mapped_address, struct learned_address);
 MAP(name_classes, BPF_MAP_TYPE_HASH, 16384, struct name_class_key, __u64);
+/* What questions an entry on DNS admits: bank << 16 | its layer 7 number → one bit for each selector. */
+MAP(dns_rules, BPF_MAP_TYPE_HASH, 16384, __u32, __u64);
 MAP(name_selectors, BPF_MAP_TYPE_ARRAY, MAX_NAME_SELECTORS, __u32, struct name_selector);
 
 MAP(denials, BPF_MAP_TYPE_HASH, MAX_DENIALS, struct denial_key, struct denial);

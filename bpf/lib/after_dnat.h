@@ -28,7 +28,7 @@ static __always_inline int translated_connection(struct scene *s, const __u32 *o
 	struct packet *p = &s->packet;
 	union connection_key key;
 	struct connection *c;
-	int fresh;
+	int fresh, refused = 0;
 
 	__builtin_memcpy(backend, p->destination, 16);
 	__builtin_memcpy(p->destination, original, 16);
@@ -36,10 +36,22 @@ static __always_inline int translated_connection(struct scene *s, const __u32 *o
 	connection_key_of(p, s->endpoint.slot, v6, &key);
 	c = connection_find(&key, v6);
 	if (c && c->generation == s->generation && c->verdict != VERDICT_DENY && c->flags & CONNECTION_TRANSLATED &&
-	    same_address(c->backend, backend) && c->backend_port == bpf_ntohs(backend_port_be))
+	    same_address(c->backend, backend) && c->backend_port == bpf_ntohs(backend_port_be) && !on_question(c->verdict, p->protocol))
 		return PASS;
 
 	judge(s, backend, DIRECTION_EGRESS, p->protocol, bpf_ntohs(backend_port_be), v6);
+	if (on_question(s->judgement.verdict, p->protocol)) {
+		if (!s->asked) {
+			__builtin_memcpy(p->destination, backend, 16);
+			p->destination_port_be = backend_port_be;
+			return ASK_QUESTION;
+		}
+		refused = question_refused(s, s->judgement.l7);
+		if (refused) {
+			s->judgement.verdict = VERDICT_DENY;
+			s->judgement.reason = REASON_L7;
+		}
+	}
 	if (!c) {
 		/* No room in the table: policy alone decides, replies will not be admitted. */
 		return s->judgement.verdict == VERDICT_DENY ? report_drop(s, 0, DIRECTION_EGRESS, 0) : PASS;
@@ -49,7 +61,7 @@ static __always_inline int translated_connection(struct scene *s, const __u32 *o
 	__builtin_memcpy(c->backend, backend, 16);
 	c->backend_port = bpf_ntohs(backend_port_be);
 	if (s->judgement.verdict == VERDICT_DENY) {
-		if (!fresh)
+		if (!fresh && !refused) /* other questions of it may pass */
 			connection_deny(s, c, 0);
 		report_drop(s, c, DIRECTION_EGRESS, 0);
 		if (fresh) {
@@ -85,7 +97,8 @@ static __always_inline int judge_translated(struct bpf_nf_ctx *ctx, struct scene
 	struct reader from = { .linear = skb->head + header, .limit = skb->len - skb->data_len };
 	struct address original = {};
 	__u16 original_port_be;
-	int bad;
+	int bad, verdict;
+	__u64 head = 0;
 
 	bad = ctx->state->pf == 2 /* NFPROTO_IPV4 */ ? parse_ipv4(&from, &s->packet, 0, DIRECTION_EGRESS) :
 						       parse_ipv6(&from, &s->packet, 0, DIRECTION_EGRESS);
@@ -102,6 +115,12 @@ static __always_inline int judge_translated(struct bpf_nf_ctx *ctx, struct scene
 		if (s->packet.protocol != IPPROTO_ICMP && s->packet.protocol != IPPROTO_ICMPV6)
 			original_port_be = BPF_CORE_READ(ct, tuplehash[0].tuple.dst.u.all);
 	}
+	verdict = s->packet.family == 4 ? translated4(s, &original, original_port_be) : translated6(s, &original, original_port_be);
+	if (verdict != ASK_QUESTION)
+		return verdict;
+	/* A number: functions take no untrusted pointers. */
+	BPF_CORE_READ_INTO(&head, skb, head);
+	dns_ask_linear(s, head + header, from.limit);
 	return s->packet.family == 4 ? translated4(s, &original, original_port_be) : translated6(s, &original, original_port_be);
 }
 
@@ -128,6 +147,7 @@ int after_dnat(struct bpf_nf_ctx *ctx)
 	s = scene_of(SCENE_NETFILTER, endpoint, ifindex, DIRECTION_EGRESS, ctx->skb->len);
 	if (!s || scene_open(s, bpf_ktime_get_ns()) || s->control_flags & CONTROL_BYPASS)
 		return NF_ACCEPT;
+	s->may_ask = 1;
 	if (judge_translated(ctx, s, ct, info) == PASS)
 		return NF_ACCEPT;
 	count_packet(s, 0, 0);

@@ -45,7 +45,8 @@ static __always_inline void ask_policy(struct scene *s, const __u32 *address, __
 	} else if (entry.verdict == VERDICT_AUDIT) {
 		out->reason = entry.flags & ENTRY_RULE ? REASON_POLICY_RULE : REASON_POLICY;
 	} else if (entry.verdict == VERDICT_L7 && !(s->may_steer && protocol == IPPROTO_TCP && entry.flags & ENTRY_GATE &&
-						    s->control_flags & CONTROL_GATE)) {
+						    s->control_flags & CONTROL_GATE) &&
+		   !(s->may_ask && protocol == IPPROTO_UDP && direction == DIRECTION_EGRESS && entry.flags & ENTRY_DNS)) {
 		/* Rules on layer 7 that nothing enforces must not pass unseen. */
 		out->verdict = VERDICT_DENY;
 		out->reason = REASON_L7;

@@ -32,9 +32,14 @@ struct dns_scratch {
 	__u32 network;
 	__u64 hash;
 	__u64 selectors;
+	__u64 starred; /* those of them that leave labels open */
 	__u64 now_ns;
 };
-MAP(dns_scratches, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct dns_scratch);
+/* Rows: learning, then the questions that rules on DNS are asked about, for each kind of program that may interrupt another. */
+#define DNS_SCRATCH_LEARN 0
+#define DNS_SCRATCH_INTERFACE 1
+#define DNS_SCRATCH_NETFILTER 2
+MAP(dns_scratches, BPF_MAP_TYPE_PERCPU_ARRAY, 3, __u32, struct dns_scratch);
 
 static long dns_label(__u32 i, struct dns_scratch **context)
 {
@@ -67,8 +72,10 @@ static __always_inline void dns_match(struct dns_scratch *d, __u32 kind)
 	struct name_key key = { .hash = d->hash, .kind = kind };
 	__u64 *bits = bpf_map_lookup_elem(&names, &key);
 
-	if (bits)
+	if (bits && kind == NAME_EXACT)
 		d->selectors |= *bits;
+	else if (bits)
+		d->starred |= *bits;
 }
 
 /* From the name's last byte to its first: at each label's start the hash is that of the suffix from there on. */
@@ -88,7 +95,7 @@ static long dns_hash(__u32 i, struct dns_scratch **context)
 		before = d->labels - d->depth;
 		if (!before)
 			dns_match(d, NAME_EXACT);
-		else if (!d->odd) {
+		else {
 			dns_match(d, NAME_SOME_LABELS);
 			if (before == 1)
 				dns_match(d, NAME_ONE_LABEL);
@@ -98,8 +105,13 @@ static long dns_hash(__u32 i, struct dns_scratch **context)
 			return 1;
 	} else if (byte >= 'A' && byte <= 'Z') {
 		byte += 'a' - 'A';
+	} else if (byte == '.') {
+		/* Inside a label: another name than the one with the same text. */
+		d->failed = 1;
+		return 1;
 	} else if (!((byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-' || byte == '_')) {
 		d->odd = 1;
+		d->starred = 0; /* this label is one that they leave open */
 	}
 	d->hash = (d->hash ^ byte) * FNV_PRIME;
 	return 0;
@@ -113,7 +125,7 @@ static __always_inline int dns_question(struct dns_scratch *d)
 	__builtin_memset(d->label_starts, 0, sizeof(d->label_starts));
 	d->at = DNS_HEADER;
 	d->labels = d->depth = d->odd = d->failed = d->end = 0;
-	d->selectors = 0;
+	d->selectors = d->starred = 0;
 	d->hash = FNV_OFFSET;
 	if (d->data[4] || d->data[5] != 1)
 		return -1;
@@ -121,8 +133,9 @@ static __always_inline int dns_question(struct dns_scratch *d)
 	if (d->failed || !d->end || !d->labels || d->end + 5 > d->size)
 		return -1;
 	bpf_loop(256, dns_hash, &context, 0);
-	if (d->depth != d->labels)
+	if (d->failed || d->depth != d->labels)
 		return -1;
+	d->selectors |= d->starred;
 	if (!d->odd) {
 		struct name_key any = { .kind = NAME_ANY };
 		__u64 *bits = bpf_map_lookup_elem(&names, &any);
@@ -199,7 +212,7 @@ __noinline int dns_learn(struct __sk_buff *skb, struct scene *s)
 	struct dns_query_key key = {};
 	struct dns_scratch *d;
 	struct dns_query *asked;
-	__u32 zero = 0, offset, size;
+	__u32 zero = DNS_SCRATCH_LEARN, offset, size;
 	int v6, is_query;
 
 	if (!s)

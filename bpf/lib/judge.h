@@ -6,6 +6,7 @@
 #define DROP 0
 #define PASS 1
 #define PASS_AUDITED 2
+#define ASK_QUESTION 3 /* the DNS question must be read first, then the decision is taken again; nothing has been told yet */
 
 /* Reports one dropped packet under s->judgement. */
 __noinline int report_drop(struct scene *s, struct connection *c, __u32 direction, __u32 swapped)
@@ -128,6 +129,20 @@ static __always_inline int isolated(const struct scene *s, __u32 direction)
 	return shape && (direction ? shape->isolated[1] : shape->isolated[0]);
 }
 
+/* A verdict that holds for the questions that a rule on DNS names only, each on its own. */
+static __always_inline int on_question(__u8 verdict, __u8 protocol)
+{
+	return verdict == VERDICT_L7 && protocol == IPPROTO_UDP;
+}
+
+static __always_inline int question_refused(const struct scene *s, __u16 l7)
+{
+	__u32 key = s->bank << 16 | l7;
+	__u64 *admitted = bpf_map_lookup_elem(&dns_rules, &key);
+
+	return !admitted || !(s->question & *admitted);
+}
+
 /* A packet that no connection covers. */
 static __always_inline int judge_new(struct scene *s, union connection_key *key, int source_low, const int v6)
 {
@@ -162,9 +177,17 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 		}
 		if (s->judgement.verdict == VERDICT_DENY)
 			return report_drop(s, 0, direction, swapped);
+		if (on_question(s->judgement.verdict, p->protocol)) {
+			if (!s->asked)
+				return ASK_QUESTION;
+			if (question_refused(s, s->judgement.l7)) {
+				s->judgement.reason = REASON_L7;
+				return report_drop(s, 0, direction, swapped);
+			}
+		}
 		connection_take(c, s);
 	}
-	if (c->verdict == VERDICT_L7)
+	if (tcp && c->verdict == VERDICT_L7)
 		counts = steer_connection(s, c, swapped);
 
 	if (tcp && (p->tcp_flags & TCP_RST))
@@ -197,15 +220,15 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 	return PASS;
 }
 
-/* A packet of a connection that the current generation denies. */
-static __always_inline int drop_denied(struct scene *s, struct connection *c, int is_reply)
+/* A packet of a connection that the current generation denies, or (REASON_L7) a question that it does not admit. */
+static __always_inline int drop_denied(struct scene *s, struct connection *c, __u32 reason, int is_reply)
 {
 	struct judgement *j = &s->judgement;
 
 	j->flags = c->flags & CONNECTION_LOG ? ENTRY_LOG : 0;
 	j->rule_id = c->rule_id;
 	j->identity = c->peer_identity;
-	j->reason = c->flags & CONNECTION_RULE ? REASON_POLICY_RULE : REASON_POLICY;
+	j->reason = reason;
 	j->shadow_differs = c->shadow_differs;
 	j->shadow_verdict = c->shadow_verdict;
 	j->shadow_rule_id = c->shadow_rule_id;
@@ -280,10 +303,17 @@ static __always_inline int judge_family(struct scene *s, const int v6)
 			judge_again(s, c, is_reply, v6);
 		if (c->verdict == VERDICT_DENY && (is_reply || !(c->flags & CONNECTION_TRANSLATED))) {
 			if (!is_reply || p->protocol == IPPROTO_TCP)
-				return drop_denied(s, c, is_reply);
+				return drop_denied(s, c, c->flags & CONNECTION_RULE ? REASON_POLICY_RULE : REASON_POLICY, is_reply);
 			/* Without a handshake, what answered a connection that is now denied may be a request of its own. */
 			connection_remove(&key, v6);
 			goto fresh;
+		}
+		/* One that waits for the after-DNAT hook's new judgement is that hook's alone. */
+		if (!is_reply && on_question(c->verdict, p->protocol) && c->generation == s->generation) {
+			if (!s->asked)
+				return ASK_QUESTION;
+			if (question_refused(s, c->l7))
+				return drop_denied(s, c, REASON_L7, 0);
 		}
 		if (!is_steered(c) || steer_connection(s, c, is_reply))
 			connection_touch(c, s, is_reply);

@@ -22,7 +22,7 @@ MAP(http_gate, BPF_MAP_TYPE_ARRAY, 1, __u32, struct http_gate);
 
 static __always_inline int is_steered(const struct connection *c)
 {
-	return c->verdict == VERDICT_L7 || c->flags & CONNECTION_STEERED;
+	return c->protocol == IPPROTO_TCP && (c->verdict == VERDICT_L7 || c->flags & CONNECTION_STEERED);
 }
 
 /*

@@ -40,7 +40,10 @@ struct scene {
 	__u32 may_steer;  /* here a packet can be handed to the HTTP gate */
 	__u32 steer;      /* and is */
 	__u32 arrived;    /* it was judged on its way out and has been turned round */
+	__u32 may_ask;    /* here the DNS question in a packet can be read, see dns_rules.h */
+	__u32 asked;      /* and has been: the selectors that its name matches, none where it is no plain question */
 	__u32 reserved;
+	__u64 question;
 };
 
 /* Per processor instead of on the stack, which is 512 bytes for all calls together. One row for each kind of program that
@@ -65,6 +68,8 @@ static __always_inline void scene_set(struct scene *s, const struct endpoint *en
 	s->socket_cookie = 0;
 	s->watch_http = 0;
 	s->gate_mark = s->may_steer = s->steer = s->arrived = 0;
+	s->may_ask = s->asked = 0;
+	s->question = 0;
 }
 
 static __always_inline struct scene *scene_of(__u32 row, const struct endpoint *endpoint, __u32 ifindex, __u32 direction, __u32 length)

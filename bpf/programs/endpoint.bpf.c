@@ -23,6 +23,7 @@
 #include "../lib/ask_policy.h"
 #include "../lib/judge.h"
 #include "../lib/dns.h"
+#include "../lib/dns_rules.h"
 #include "../lib/http.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -134,6 +135,10 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 	if (s->direction == DIRECTION_EGRESS && s->packet.tcp_flags == TCP_SYN)
 		s->socket_cookie = bpf_get_socket_cookie(skb);
 	verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
+	if (verdict == ASK_QUESTION) {
+		dns_ask(skb, s);
+		verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
+	}
 	if (verdict != DROP && s->packet.first_fragment)
 		fragment_remember(s);
 	if (verdict != DROP && s->control_flags & CONTROL_NAMES && s->packet.protocol == IPPROTO_UDP && !s->packet.later_fragment)
@@ -155,7 +160,7 @@ static __always_inline int at_interface(struct __sk_buff *skb, __u32 direction)
 	if (!s || scene_open(s, bpf_ktime_get_coarse_ns()) || s->control_flags & CONTROL_BYPASS)
 		return TCX_NEXT;
 	s->gate_mark = skb->mark & MARK_GATE_MASK;
-	s->may_steer = 1;
+	s->may_steer = s->may_ask = 1;
 	verdict = examine(skb, s);
 	if (s->steer && verdict != DROP && direction == DIRECTION_EGRESS && steer_here(skb, s))
 		verdict = drop_unread(s, REASON_L7);

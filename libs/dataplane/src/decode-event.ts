@@ -1,7 +1,7 @@
 /** `struct flow_event` → KernelFlowEvent. */
 
 import { formatAddress } from './abi/address.ts';
-import { FLOW_REPLY, FLOW_SHADOW, FLOW_TRANSLATED } from './abi/constants.ts';
+import { FLOW_REPLY, FLOW_SHADOW, FLOW_TRANSLATED, VERDICT_NUMBER } from './abi/constants.ts';
 import { FLOW_EVENT } from './abi/layouts.ts';
 import { bytesText } from './abi/text.ts';
 import type { KernelFlowEvent } from './kernel-event.ts';
@@ -16,11 +16,17 @@ export interface EventPosition {
   readonly sequence: number;
 }
 
+const UDP = 17;
 const AT = FLOW_EVENT.offsets;
 
 /** IPv4 is nearly all of the traffic: no slices for it. */
 function address(bytes: Uint8Array, at: number, family: number): string {
   return family === 4 ? `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}` : formatAddress(bytes.subarray(at, at + 16), family);
+}
+
+/** Layer 7 over UDP is DNS, whose questions the programs judge themselves: nothing is redirected. */
+function verdictOf(verdict: number, protocol: number): KernelFlowEvent['verdict'] {
+  return verdict === VERDICT_NUMBER.l7 && protocol === UDP ? 'forwarded' : (VERDICTS[verdict] ?? 'error');
 }
 
 /** Decodes the record at `at`. Reads field by field: the agent drains hundreds of thousands of these a second. */
@@ -43,7 +49,7 @@ export function decodeFlowEvent(bytes: Uint8Array, at = 0): KernelFlowEvent & Ev
     destinationPort: u16(AT.destination_port),
     protocol: byte(AT.protocol),
     peerIdentity: u32(AT.peer_identity),
-    verdict: VERDICTS[byte(AT.verdict)] ?? 'error',
+    verdict: verdictOf(byte(AT.verdict), byte(AT.protocol)),
     dropReason: byte(AT.drop_reason),
     ruleId: u32(AT.rule_id),
     ...((flags & FLOW_SHADOW) !== 0 && { shadowVerdict: VERDICTS[byte(AT.shadow_verdict)] ?? 'dropped', shadowRuleId: u32(AT.shadow_rule_id) }),

@@ -4,9 +4,9 @@
  */
 
 import { DomainError } from '@palisade/errors';
-import type { AddressClass, PolicyEntry, ResolvedNode } from '@palisade/policy';
+import { PROTOCOL_NUMBER, type AddressClass, type PolicyEntry, type ResolvedNode } from '@palisade/policy';
 import { parseAddress, parsePrefix } from './abi/address.ts';
-import { DIRECTION_NUMBER, ENTRY_GATE, ENTRY_LOG, ENTRY_RULE, MAX_ENDPOINTS, VERDICT_NUMBER } from './abi/constants.ts';
+import { DIRECTION_NUMBER, ENTRY_DNS, ENTRY_GATE, ENTRY_LOG, ENTRY_RULE, MAX_ENDPOINTS, VERDICT_NUMBER } from './abi/constants.ts';
 import {
   ADDRESS4_KEY,
   ADDRESS6_KEY,
@@ -20,6 +20,7 @@ import {
 } from './abi/layouts.ts';
 import { hex } from './abi/text.ts';
 import type { LocalEndpoint, ServiceAddress } from './local-endpoint.ts';
+import { dnsRulesOf, type DnsRules } from './dns-rules.ts';
 import { buildNameImage, type NameImage } from './name-image.ts';
 import { networkNumber } from './network-number.ts';
 
@@ -90,7 +91,9 @@ function contentImage(digest: Digest, keys: Uint8Array, values: Uint8Array, coun
 function encodeEntries(entries: readonly PolicyEntry[], resolved: ResolvedNode): { keys: Uint8Array; values: Uint8Array } {
   const keys = new Uint8Array(entries.length * POLICY_KEY.size);
   const values = new Uint8Array(entries.length * POLICY_ENTRY.size);
+  const dns = dnsRulesOf(resolved.l7Rules);
   for (const [index, entry] of entries.entries()) {
+    const questions = entry.verdict === 'l7' && entry.direction === 'egress' ? dns.get(entry.l7 ?? -1) : undefined;
     const byRule = resolved.rules[entry.ruleId]?.kind === 'rule';
     POLICY_KEY.encode(
       {
@@ -105,8 +108,8 @@ function encodeEntries(entries: readonly PolicyEntry[], resolved: ResolvedNode):
     POLICY_ENTRY.encode(
       {
         rule_id: entry.ruleId,
-        verdict: VERDICT_NUMBER[entry.verdict],
-        flags: (entry.log ? ENTRY_LOG : 0) | (isForGate(entry, resolved) ? ENTRY_GATE : 0) | (byRule ? ENTRY_RULE : 0),
+        verdict: VERDICT_NUMBER[questions === 'all' ? 'allow' : entry.verdict],
+        flags: (entry.log ? ENTRY_LOG : 0) | (isForGate(entry, resolved) ? ENTRY_GATE : 0) | (isOnQuestions(entry, questions) ? ENTRY_DNS : 0) | (byRule ? ENTRY_RULE : 0),
         l7: entry.l7 ?? 0,
       },
       values,
@@ -116,7 +119,12 @@ function encodeEntries(entries: readonly PolicyEntry[], resolved: ResolvedNode):
   return { keys, values };
 }
 
-/** Hard rules on HTTP are the gate's; others (DNS, soft ones) have no enforcer yet, so that the programs drop. */
+/** Only questions over UDP can be judged: what else the rules select, the programs drop. */
+function isOnQuestions(entry: PolicyEntry, questions: DnsRules | undefined): boolean {
+  return questions !== undefined && questions !== 'all' && entry.protocol === PROTOCOL_NUMBER.UDP;
+}
+
+/** Hard rules on HTTP are the gate's; soft ones have no enforcer, so that the programs drop. */
 function isForGate(entry: PolicyEntry, { l7Rules }: Pick<ResolvedNode, 'l7Rules'>): boolean {
   const rules = entry.verdict === 'l7' ? l7Rules[entry.l7 ?? -1] : undefined;
   return rules !== undefined && rules.mode === 'hard' && rules.http !== undefined;
@@ -244,6 +252,6 @@ export function buildMapImage(input: MapImageInput, digest: Digest): MapImage {
     };
   });
   const resolvers = input.dnsResolvers ?? (input.services ?? []).filter(({ port, address }) => port === 53 && !address.includes('/'));
-  const names = buildNameImage(input.resolved.fqdn, input.shadow?.fqdn, resolvers, digest);
+  const names = buildNameImage({ live: input.resolved.fqdn, shadow: input.shadow?.fqdn, dnsRules: dnsRulesOf(input.resolved.l7Rules), resolvers }, digest);
   return { endpoints, live, ...(shadow && { shadow }), services: (input.services ?? []).map(serviceKey), names };
 }

@@ -5,6 +5,7 @@ import { parseAddress } from './abi/address.ts';
 import { MAX_NAME_SELECTORS, NAME_ANY, NAME_EXACT, NAME_ONE_LABEL, NAME_SOME_LABELS } from './abi/constants.ts';
 import { MAPPED_ADDRESS, NAME_KEY } from './abi/layouts.ts';
 import { hex, textBytes } from './abi/text.ts';
+import type { DnsRules } from './dns-rules.ts';
 import { networkNumber } from './network-number.ts';
 
 export interface NameSelectorImage {
@@ -27,8 +28,12 @@ export interface NameImage {
   readonly digest: string;
   /** Those that the kernel can match, at most `MAX_NAME_SELECTORS`. */
   readonly selectors: readonly NameSelectorImage[];
-  /** Selectors that only user space could match: their addresses stay denied. */
+  /** Texts of those whose answers are learned from; the others only stand in rules on DNS. */
+  readonly learned: readonly string[];
+  /** Selectors that only user space could match: their addresses and questions stay denied. */
   readonly unmatched: readonly string[];
+  /** Layer 7 number of the live policy → texts of the selectors whose names may be asked for. */
+  readonly questions: readonly { readonly l7: number; readonly selectors: readonly string[] }[];
   readonly classes: readonly NameClassImage[];
   /** `struct mapped_address`es. */
   readonly resolvers: readonly Uint8Array[];
@@ -65,18 +70,22 @@ export function mappedAddress(network: string, text: string): Uint8Array {
   return MAPPED_ADDRESS.encode({ network: networkNumber(network), address_be: address });
 }
 
-const EMPTY: NameImage = { digest: '', selectors: [], unmatched: [], classes: [], resolvers: [] };
+const EMPTY: NameImage = { digest: '', selectors: [], learned: [], unmatched: [], questions: [], classes: [], resolvers: [] };
 
-export function buildNameImage(
-  live: FqdnBinding,
-  shadow: FqdnBinding | undefined,
-  resolvers: readonly { readonly network: string; readonly address: string }[],
-  digest: (...parts: readonly Uint8Array[]) => Uint8Array,
-): NameImage {
+export interface NameImageInput {
+  readonly live: FqdnBinding;
+  readonly shadow: FqdnBinding | undefined;
+  readonly dnsRules: ReadonlyMap<number, DnsRules>;
+  readonly resolvers: readonly { readonly network: string; readonly address: string }[];
+}
+
+export function buildNameImage({ live, shadow, dnsRules, resolvers }: NameImageInput, digest: (...parts: readonly Uint8Array[]) => Uint8Array): NameImage {
   const selectors = new Map<string, NameSelectorImage>();
   const unmatched = new Set<string>();
   const text = ({ kind, value }: FqdnSelector): string => `${kind}:${value}`;
-  for (const selector of [...live.selectors, ...(shadow?.selectors ?? [])]) {
+  const rules = [...dnsRules].flatMap(([l7, names]) => (names === 'all' ? [] : [{ l7, names }]));
+  const bound = [...live.selectors, ...(shadow?.selectors ?? [])];
+  for (const selector of [...bound, ...rules.flatMap(({ names }) => names)]) {
     const key = nameKey(selector);
     if (key === undefined || (selectors.size >= MAX_NAME_SELECTORS && !selectors.has(text(selector)))) unmatched.add(text(selector));
     else selectors.set(text(selector), { text: text(selector), key });
@@ -90,9 +99,11 @@ export function buildNameImage(
       .filter((one) => one.selectors.every((name) => selectors.has(name)));
   const classes = [...classesOf('live', live), ...classesOf('shadow', shadow)];
   const resolverKeys = resolvers.map(({ network, address }) => mappedAddress(network, address));
-  const described = JSON.stringify([[...selectors.keys()], classes, resolverKeys.map(hex)]);
+  const learned = [...new Set(bound.map(text))].filter((one) => selectors.has(one));
+  const questions = rules.map(({ l7, names }) => ({ l7, selectors: names.map(text).filter((one) => selectors.has(one)) }));
+  const described = JSON.stringify([[...selectors.keys()], learned, questions, classes, resolverKeys.map(hex)]);
   return {
     digest: hex(digest(textBytes(described, described.length * 3))),
-    selectors: [...selectors.values()], unmatched: [...unmatched], classes, resolvers: resolverKeys,
+    selectors: [...selectors.values()], learned, unmatched: [...unmatched], questions, classes, resolvers: resolverKeys,
   };
 }

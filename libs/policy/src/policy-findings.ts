@@ -1,6 +1,6 @@
 /** What is suspicious in a set of policies though each of them is valid: ambiguity that the specifications tell us to report. */
 
-import { policyKey, type PolicyBlock, type PolicyDocument } from './ir.ts';
+import { policyKey, type L7Clause, type PolicyBlock, type PolicyDocument } from './ir.ts';
 import type { PolicySet } from './policy-set.ts';
 
 export interface PolicyFinding {
@@ -69,9 +69,17 @@ function contentConflicts(set: PolicySet): PolicyFinding[] {
     }));
 }
 
+/** Nodes match questions by a fixed part with open labels in front of it; names whose stars stand elsewhere never match. */
+function unenforced(l7: L7Clause | undefined): readonly string[] {
+  if (l7?.kind === 'unsupported') return [l7.feature];
+  if (l7?.kind !== 'dns' || l7.names.some(({ kind, value }) => kind === 'pattern' && /^\*+\.?$/.test(value.trim()))) return [];
+  const inner = l7.names.filter(({ value }) => value.trim().replace(/^\*+\./, '').includes('*'));
+  return inner.map(({ value }) => `DNS questions by the pattern “${value}”, whose star is not the whole first label`);
+}
+
 function notEnforced(policy: PolicyDocument): PolicyFinding[] {
   const clauses = policy.blocks.flatMap(({ rules }) => rules.flatMap(({ ports }) => ports));
-  const features = new Set(clauses.map(({ l7 }) => (l7?.kind === 'unsupported' ? l7.feature : undefined)).filter((feature) => feature !== undefined));
+  const features = new Set(clauses.flatMap(({ l7 }) => unenforced(l7)));
   return [...features].map((feature) => ({
     code: 'not-enforced',
     policies: [policyKey(policy)],

@@ -128,19 +128,28 @@ describe('findings', () => {
     ]);
   });
 
+  const withL7 = (name: string, l7: L7Clause) =>
+    policy(name, [], {
+      blocks: policy(name, [1]).blocks.map((block) => ({
+        ...block,
+        rules: block.rules.map((rule) => ({ ...rule, ports: [{ ports: [{ kind: 'range', protocol: 'TCP', first: 53, last: 53 }], l7 }] })),
+      })),
+    });
+
   test('HTTP and DNS rules on the same connections are reported', () => {
-    const withL7 = (name: string, l7: L7Clause) =>
-      policy(name, [], {
-        blocks: policy(name, [1]).blocks.map((block) => ({
-          ...block,
-          rules: block.rules.map((rule) => ({ ...rule, ports: [{ ports: [{ kind: 'range', protocol: 'TCP', first: 53, last: 53 }], l7 }] })),
-        })),
-      });
     const http = withL7('a', { kind: 'http', mode: 'hard', rules: [] });
     const dns = withL7('b', { kind: 'dns', mode: 'hard', names: [] });
     expect(policyFindings(createPolicySet([http, dns]))).toEqual([
       expect.objectContaining({ code: 'content-conflict', policies: ['NetworkPolicy:a/a', 'NetworkPolicy:a/b'] }),
     ]);
     expect(policyFindings(createPolicySet([http, withL7('c', { kind: 'http', mode: 'hard', rules: [] })]))).toEqual([]);
+  });
+
+  test('patterns of DNS names that nodes cannot match are reported, unless every name is admitted anyway', () => {
+    const asks = (...values: readonly string[]) => withL7('a', { kind: 'dns', mode: 'hard', names: values.map((value) => ({ kind: 'pattern', value })) });
+    expect(policyFindings(createPolicySet([asks('a*.example.com', '*.example.com', '**.example.com', 'example.com')]))).toEqual([
+      expect.objectContaining({ code: 'not-enforced', message: expect.stringContaining('“a*.example.com”') as string }),
+    ]);
+    expect(policyFindings(createPolicySet([asks('a*.example.com', '*')]))).toEqual([]);
   });
 });

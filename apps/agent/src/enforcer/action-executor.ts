@@ -234,7 +234,7 @@ export function executeAction(action: Action, context: ExecutionContext): void {
     case 'activate': {
       const control = maps.control();
       const kept = control.flags & ~(CONTROL_SHADOW | CONTROL_AFTER_DNAT | CONTROL_NAMES);
-      const flags = kept | CONTROL_HTTP | (action.shadow ? CONTROL_SHADOW : 0) | (context.afterDnat ? CONTROL_AFTER_DNAT : 0) | (context.desired.image.names.selectors.length > 0 ? CONTROL_NAMES : 0);
+      const flags = kept | CONTROL_HTTP | (action.shadow ? CONTROL_SHADOW : 0) | (context.afterDnat ? CONTROL_AFTER_DNAT : 0) | (context.desired.image.names.learned.length > 0 ? CONTROL_NAMES : 0);
       maps.writeControl({ ...control, generation: action.generation, flags });
       return;
     }

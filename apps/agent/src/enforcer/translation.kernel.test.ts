@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { KernelFlowEvent } from '@palisade/dataplane';
-import type { PolicyEntry } from '@palisade/policy';
+import { DROP_REASON } from '@palisade/flow';
+import type { FqdnSelector, L7RuleSet, PolicyEntry } from '@palisade/policy';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Enforcer } from './enforcer.ts';
 import { createKernelEnforcer } from './kernel-enforcer.ts';
+import { dnsMessage } from './testing/dns-message.ts';
+import type { HostAnswer } from './testing/namespace-host.ts';
 import { OBJECT_PATH, kernelUnavailable } from './testing/kernel-available.ts';
 import { entry, resolvedNode } from './testing/resolved-fixture.ts';
 import { TestNetwork } from './testing/test-network.ts';
@@ -19,6 +22,8 @@ const OUTSIDE = 14;
 const NODE_PORT = 30_080;
 const PORT = 8080;
 const OTHER_PORT = 9000;
+const RESOLVER_SERVICE = '10.96.0.10';
+const RESOLVER_PORT = 5353;
 
 /** Real translation rules on the node, as kube-proxy and masquerading make them. */
 describe.skipIf(unavailable)('policy and address translation', () => {
@@ -40,15 +45,18 @@ describe.skipIf(unavailable)('policy and address translation', () => {
   let revision = 0;
 
   /** Client and backend are endpoints of this node, `outside` is any host. */
-  async function apply(policies: { readonly client?: readonly PolicyEntry[]; readonly backend?: readonly PolicyEntry[] }): Promise<void> {
+  async function apply(policies: { readonly client?: readonly PolicyEntry[]; readonly backend?: readonly PolicyEntry[] }, l7Rules: readonly L7RuleSet[] = []): Promise<void> {
     revision += 1;
     const endpoints = [client, backend].map((pod, at) => ({
       key: `pod/shop/${pod.name}`, slot: at + 1, attach: { kind: 'interface' as const, ifname: pod.ifname }, network: 'default', addresses: [pod.address],
     }));
     await enforcer.apply({
       contentDigest: `${revision}`, generation: `1.${revision}`, programs, endpoints,
-      resolved: resolvedNode({ 'pod/shop/client': policies.client ?? [], 'pod/shop/backend': policies.backend ?? [] }, addresses, revision),
-      services: [{ network: 'default', address: nodeAddress, port: NODE_PORT, protocol: 6 }],
+      resolved: { ...resolvedNode({ 'pod/shop/client': policies.client ?? [], 'pod/shop/backend': policies.backend ?? [] }, addresses, revision), l7Rules },
+      services: [
+        { network: 'default', address: nodeAddress, port: NODE_PORT, protocol: 6 },
+        { network: 'default', address: RESOLVER_SERVICE, port: 53, protocol: 17 },
+      ],
     });
     await enforcer.drain(100_000);
   }
@@ -67,6 +75,8 @@ describe.skipIf(unavailable)('policy and address translation', () => {
     nft('add', 'rule', 'ip', 'proxy', 'postrouting', 'meta', 'mark', '&', '0x4000', '==', '0x4000', 'masquerade');
     // Pods reach the outside with the node's address.
     nft('add', 'rule', 'ip', 'proxy', 'postrouting', 'ip', 'saddr', client.address, 'ip', 'daddr', outside.address, 'masquerade');
+    nft('add', 'rule', 'ip', 'proxy', 'prerouting', 'ip', 'daddr', RESOLVER_SERVICE, 'udp', 'dport', '53', 'dnat', 'to', `${backend.address}:${RESOLVER_PORT}`);
+    await backend.ask({ op: 'listen-udp', port: RESOLVER_PORT });
     for (const port of [PORT, OTHER_PORT]) for (const pod of [backend, outside]) await pod.ask({ op: 'listen-tcp', port });
     await outside.ask({ op: 'listen-udp', port: OTHER_PORT });
   });
@@ -93,6 +103,24 @@ describe.skipIf(unavailable)('policy and address translation', () => {
       expect(await events()).toContainEqual(expect.objectContaining({ event: 'new', direction: 'ingress', destination: backend.address, destinationPort: PORT, peerIdentity: 1, ruleId: 6 }));
       await apply({ backend: [denyIn, entry('ingress', OUTSIDE, 6, PORT, 'allow', 8)] });
       expect(await outside.ask({ op: 'tcp', host: gatewayOf(outside.address), port: NODE_PORT, timeoutMs: 400 })).toMatchObject({ ok: false });
+    });
+  });
+
+  describe('rules on DNS towards a service', () => {
+    const question = (name: string): Promise<HostAnswer> =>
+      client.ask({ op: 'udp', host: RESOLVER_SERVICE, port: 53, timeoutMs: 500, payload: Buffer.from(dnsMessage({ id: 9, name })).toString('base64') });
+    const rules = (dns: readonly FqdnSelector[]): Promise<void> =>
+      apply({ client: [denyOut, denyIn, { ...entry('egress', BACKEND, 17, RESOLVER_PORT, 'l7', 2), l7: 0 }] }, [{ mode: 'hard', dns }]);
+    it('judge the question by the backend’s rules', async () => {
+      await rules([{ kind: 'pattern', value: '*.example.org' }]);
+      expect([(await question('www.example.org')).ok, (await question('evil.test')).ok, (await question('www.example.org')).ok]).toEqual([true, false, true]);
+      const seen = await events();
+      expect(seen).toContainEqual(expect.objectContaining({ event: 'new', verdict: 'forwarded', destination: backend.address, destinationPort: RESOLVER_PORT, serviceAddress: RESOLVER_SERVICE, ruleId: 2 }));
+      expect(seen).toContainEqual(expect.objectContaining({ event: 'dropped', dropReason: DROP_REASON['l7-denied'], destination: backend.address, destinationPort: RESOLVER_PORT, ruleId: 2 }));
+    });
+    it('let every question pass where any name may be asked for', async () => {
+      await rules([{ kind: 'pattern', value: '*' }]);
+      expect(await question('evil.test')).toMatchObject({ ok: true });
     });
   });
 

@@ -1,6 +1,6 @@
 /** Numbers of bpf/include/abi.h that user space needs. A test reads them out of the header. */
 
-export const PALISADE_ABI = 3;
+export const PALISADE_ABI = 4;
 export const PALISADE_BANKS = 2;
 export const MAX_ENDPOINTS = 4096;
 export const MAX_ADDRESS_MAPS = 4;
@@ -12,6 +12,7 @@ export const EVENT_KIND = { new: 1, delta: 2, closed: 3, dropped: 4, shadow: 5, 
 
 export const ENTRY_LOG = 0x01;
 export const ENTRY_GATE = 0x04;
+export const ENTRY_DNS = 0x08;
 export const ENTRY_RULE = 0x02;
 
 export const CONTROL_BYPASS = 0x01;

@@ -17,6 +17,8 @@ export interface HostRequest {
   readonly timeoutMs?: number;
   /** `tcp`: so many bytes instead of a greeting; the answer says how many came back. */
   readonly bytes?: number;
+  /** `udp`: what to send instead of a greeting, in base64. */
+  readonly payload?: string;
 }
 
 export interface HostAnswer {
@@ -143,7 +145,7 @@ function udp(request: HostRequest): Promise<string> {
   return within(request.timeoutMs ?? 1000, (done, fail) => {
     const socket = createSocket(request.host?.includes(':') ? 'udp6' : 'udp4');
     socket.once('message', (data) => done(data.toString())).once('error', (error) => fail(error.message));
-    socket.send('hello', request.port ?? 0, request.host, (error) => {
+    socket.send(request.payload === undefined ? 'hello' : Buffer.from(request.payload, 'base64'), request.port ?? 0, request.host, (error) => {
       if (error) fail(error.message);
     });
     return () => socket.close();

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * Rules on DNS: a packet to a resolver passes when it is one plain question (RFC 1035 §4.1.1: a standard query, one question,
+ * no answers) over UDP whose name matches a selector of the rules. Decisions ask for the question with ASK_QUESTION and are
+ * taken again once it is read. What cannot be read whole matches nothing: fragments, more than 512 bytes, compressed names,
+ * more than 63 labels, payload outside the packet's linear part after DNAT.
+ */
+#ifndef PALISADE_DNS_RULES_H
+#define PALISADE_DNS_RULES_H
+
+#define DNS_OPCODE_BITS 0x78
+#define DNS_RESPONSE 0x80
+
+/* Length of the message, 0: it cannot be judged. */
+static __always_inline __u32 dns_message_size(const struct packet *p)
+{
+	if (p->first_fragment || p->later_fragment || p->l4_length < 8 + DNS_HEADER + 5 || p->l4_length > 8 + DNS_BYTES)
+		return 0;
+	return p->l4_length - 8;
+}
+
+static __always_inline void dns_take_question(struct scene *s, struct dns_scratch *d, __u32 size)
+{
+	d->size = size;
+	if (d->data[2] & (DNS_RESPONSE | DNS_OPCODE_BITS) || d->data[6] || d->data[7] || d->data[8] || d->data[9])
+		return;
+	if (!dns_question(d))
+		s->question = d->selectors;
+}
+
+/* Reads the question of the scene's packet from where the packet arrives. */
+__noinline int dns_ask(struct __sk_buff *skb, struct scene *s)
+{
+	__u32 row = DNS_SCRATCH_INTERFACE, size;
+	struct dns_scratch *d;
+
+	if (!s)
+		return 0;
+	s->asked = 1;
+	s->question = 0;
+	d = bpf_map_lookup_elem(&dns_scratches, &row);
+	size = dns_message_size(&s->packet);
+	if (!d || size < 1 || size > DNS_BYTES || bpf_skb_load_bytes(skb, s->packet.l4_offset + 8, d->data, size))
+		return 0;
+	dns_take_question(s, d, size);
+	return 0;
+}
+
+/* The same where no helper reads packets: `linear` is the kernel's address of layer 3, `limit` what lies there. */
+__noinline int dns_ask_linear(struct scene *s, __u64 linear, __u32 limit)
+{
+	__u32 row = DNS_SCRATCH_NETFILTER, size, offset;
+	struct dns_scratch *d;
+
+	if (!s)
+		return 0;
+	s->asked = 1;
+	s->question = 0;
+	d = bpf_map_lookup_elem(&dns_scratches, &row);
+	size = dns_message_size(&s->packet);
+	offset = s->packet.l4_offset + 8;
+	if (!d || size < 1 || size > DNS_BYTES || offset > 0x3fff || offset + size > limit ||
+	    bpf_probe_read_kernel(d->data, size, (const void *)(long)(linear + offset)))
+		return 0;
+	dns_take_question(s, d, size);
+	return 0;
+}
+
+#endif
