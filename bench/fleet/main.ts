@@ -34,7 +34,7 @@ process.exit(ok ? 0 : 1);
 async function run(size: number): Promise<FleetFigures> {
   const dir = mkdtempSync(join(tmpdir(), 'palisade-bench-fleet-'));
   const state = new StateFolder(dir);
-  const plane = await startControlPlane({ state, gatewayAddress: '127.0.0.1', progress: () => undefined, onUnexpectedEnd: (process_, how) => tell(`${process_.name} ended: ${how}`) });
+  const plane = await startControlPlane({ state, gatewayAddress: '127.0.0.1', anyPorts: true, progress: () => undefined, onUnexpectedEnd: (process_, how) => tell(`${process_.name} ended: ${how}`) });
   try {
     return await measureFleet(plane, state.keys, size, tell);
   } finally {

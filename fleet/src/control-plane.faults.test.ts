@@ -25,7 +25,7 @@ const fleets: Fleet[] = [];
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'palisade-faults-'));
-  plane = await startControlPlane({ state: new StateFolder(dir), gatewayAddress: '127.0.0.1', progress: () => undefined, onUnexpectedEnd: () => undefined });
+  plane = await startControlPlane({ state: new StateFolder(dir), gatewayAddress: '127.0.0.1', anyPorts: true, progress: () => undefined, onUnexpectedEnd: () => undefined });
   api = new ApiClient(plane.apiUrl, readFileSync(plane.ownerTokenFile, 'utf8').trim());
   gateway = { url: plane.gatewayUrl, ca: readFileSync(join(dir, 'keys/root/gateway-ca.crt'), 'utf8') };
 }, 180_000);

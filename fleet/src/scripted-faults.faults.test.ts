@@ -17,7 +17,7 @@ const fleets: Fleet[] = [];
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'palisade-scripted-'));
-  plane = await startControlPlane({ state: new StateFolder(dir), gatewayAddress: '127.0.0.1', progress: () => undefined, onUnexpectedEnd: () => undefined });
+  plane = await startControlPlane({ state: new StateFolder(dir), gatewayAddress: '127.0.0.1', anyPorts: true, progress: () => undefined, onUnexpectedEnd: () => undefined });
   api = new ApiClient(plane.apiUrl, readFileSync(plane.ownerTokenFile, 'utf8').trim());
 }, 180_000);
 afterAll(async () => {

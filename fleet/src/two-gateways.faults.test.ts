@@ -27,7 +27,7 @@ describe.each(['PostgreSQL', 'Redis'])('two gateways woken by %s', (backend) => 
     dir = mkdtempSync(join(tmpdir(), 'palisade-two-gateways-'));
     redis = backend === 'Redis' ? await RedisServer.start() : undefined;
     const environment = { PALISADE_REVIEW_MS: String(NEVER_MS), PALISADE_HOLD_LIMIT_MS: String(NEVER_MS), ...(redis && { REDIS_URL: redis.url }) };
-    plane = await startControlPlane({ state: new StateFolder(dir), gatewayAddress: '127.0.0.1', progress: () => undefined, onUnexpectedEnd: () => undefined, environment });
+    plane = await startControlPlane({ state: new StateFolder(dir), gatewayAddress: '127.0.0.1', anyPorts: true, progress: () => undefined, onUnexpectedEnd: () => undefined, environment });
     second = await plane.addGateway();
     api = new ApiClient(plane.apiUrl, readFileSync(plane.ownerTokenFile, 'utf8').trim());
     ca = readFileSync(join(dir, 'keys/root/gateway-ca.crt'), 'utf8');
