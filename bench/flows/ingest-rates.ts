@@ -41,9 +41,14 @@ export interface IngestPlan {
   readonly rowsPerBatch: number;
 }
 
+/** When a round's last flow is seen: now, or just after midnight, for the ceiling copies the rows of one day. */
+function endOfRound(): number {
+  const now = Date.now();
+  return Math.max(now, new Date(now).setUTCHours(0, 0, 2, 0)) * 1000;
+}
+
 /** What agents would send in one round, encoded. */
-function encodeRound(plan: IngestPlan, seed: number): Uint8Array[] {
-  const endUs = Date.now() * 1000;
+function encodeRound(plan: IngestPlan, seed: number, endUs: number): Uint8Array[] {
   return Array.from({ length: plan.agents }, (_, agent) => {
     const traffic = new Traffic(seed * 1000 + agent, agent);
     const bootId = randomUUID();
@@ -66,12 +71,12 @@ async function throughGateway(ingest: IngestFlowBatch, batches: readonly Uint8Ar
   return (performance.now() - startedAt) / 1000;
 }
 
-function leafName(): string {
-  return `palisade.flow_${new Date().toISOString().slice(0, 10).replaceAll('-', '')}`;
+function leafName(us: number): string {
+  return `palisade.flow_${new Date(us / 1000).toISOString().slice(0, 10).replaceAll('-', '')}`;
 }
 
 /** The rows that the gateway stored since, as binary COPY chunks: one for each of its commits, with that commit's rows. */
-async function capture(adminUrl: string, firstBatch: string): Promise<Buffer[]> {
+async function capture(adminUrl: string, firstBatch: string, leaf: string): Promise<Buffer[]> {
   const client = new pg.Client({ connectionString: adminUrl });
   await client.connect();
   try {
@@ -81,7 +86,7 @@ async function capture(adminUrl: string, firstBatch: string): Promise<Buffer[]> 
     const captured: Buffer[] = [];
     for (const { batches } of commits) {
       const parts: Buffer[] = [];
-      const sql = `COPY (SELECT * FROM ${leafName()} WHERE batch_id IN (${batches.join()}) ORDER BY batch_id, "row") TO STDOUT (FORMAT binary)`;
+      const sql = `COPY (SELECT * FROM ${leaf} WHERE batch_id IN (${batches.join()}) ORDER BY batch_id, "row") TO STDOUT (FORMAT binary)`;
       for await (const part of client.query(copyTo(sql)) as AsyncIterable<Buffer>) parts.push(part);
       captured.push(Buffer.concat(parts));
     }
@@ -91,7 +96,7 @@ async function capture(adminUrl: string, firstBatch: string): Promise<Buffer[]> 
   }
 }
 
-async function throughCopy(pool: pg.Pool, chunks: readonly Buffer[]): Promise<number> {
+async function throughCopy(pool: pg.Pool, chunks: readonly Buffer[], leaf: string): Promise<number> {
   const startedAt = performance.now();
   let next = 0;
   const connection = async (): Promise<void> => {
@@ -99,7 +104,7 @@ async function throughCopy(pool: pg.Pool, chunks: readonly Buffer[]): Promise<nu
     try {
       for (let index = next++; index < chunks.length; index = next++) {
         await client.query('BEGIN');
-        await pipeline(Readable.from([chunks[index] as Buffer]), client.query(copyFrom(`COPY ${leafName()} FROM STDIN (FORMAT binary)`)));
+        await pipeline(Readable.from([chunks[index] as Buffer]), client.query(copyFrom(`COPY ${leaf} FROM STDIN (FORMAT binary)`)));
         await client.query('COMMIT');
       }
     } finally {
@@ -127,9 +132,10 @@ export async function measureIngest(server: BenchServer, gateway: BenchDatabase,
   const result = { gatewayRates: [] as number[], ceilingRates: [] as number[], ratios: [] as number[], cpu: [] as number[], gatewayCpu: [] as number[], postgresCpu: [] as number[], ceilingCpu: [] as number[] };
   let bytes = 0;
   // The first flows of an agent bring all its names; what is measured is an agent that runs.
-  await throughGateway(ingest, encodeRound({ ...plan, batchesPerAgent: 1 }, 99), plan.agents);
+  await throughGateway(ingest, encodeRound({ ...plan, batchesPerAgent: 1 }, 99, endOfRound()), plan.agents);
   for (let round = 0; round < plan.rounds; round++) {
-    const batches = encodeRound(plan, round);
+    const endUs = endOfRound();
+    const batches = encodeRound(plan, round, endUs);
     bytes += batches.reduce((sum, batch) => sum + batch.length, 0);
     const first = await lastBatch(gateway.adminUrl);
     const postgresBefore = server.cpuSeconds();
@@ -138,9 +144,9 @@ export async function measureIngest(server: BenchServer, gateway: BenchDatabase,
     const { user, system } = process.cpuUsage(ownBefore);
     const own = (user + system) / 1e6;
     const cpu = own + server.cpuSeconds() - postgresBefore;
-    const chunks = await capture(gateway.adminUrl, first);
+    const chunks = await capture(gateway.adminUrl, first, leafName(endUs));
     const ceilingBefore = server.cpuSeconds();
-    const ceilingSeconds = await throughCopy(copyPool, chunks);
+    const ceilingSeconds = await throughCopy(copyPool, chunks, leafName(endUs));
     const ceilingCpu = server.cpuSeconds() - ceilingBefore;
     result.gatewayRates.push(rows / seconds);
     result.ceilingRates.push(rows / ceilingSeconds);

@@ -15,6 +15,7 @@ import { rolloutValidation } from './steps/0019-rollout-validation.ts';
 import { flows } from './steps/0020-flows.ts';
 import { flowEdges } from './steps/0021-flow-edges.ts';
 import { flowIndexes } from './steps/0022-flow-indexes.ts';
+import { flowPlans } from './steps/0023-flow-plans.ts';
 import { flowPrivacy } from './steps/0026-flow-privacy.ts';
 import { flowSinks } from './steps/0027-flow-sinks.ts';
 
@@ -22,7 +23,7 @@ import { flowSinks } from './steps/0027-flow-sinks.ts';
  * In order. To add a step: write `steps/<number>-<name>.ts` that exports a `Step`, and put it here by its number.
  * Numbers are explicit, so that two steps with one number meet in a merge conflict.
  */
-export const MIGRATIONS: readonly Step[] = [foundation, auditCheckpoints, policyApprovals, idempotencyApplied, enrollment, identities, bundles, rollouts, queue, localActs, epochRecoveries, signedObservations, rolloutValidation, flows, flowEdges, flowIndexes, flowPrivacy, flowSinks];
+export const MIGRATIONS: readonly Step[] = [foundation, auditCheckpoints, policyApprovals, idempotencyApplied, enrollment, identities, bundles, rollouts, queue, localActs, epochRecoveries, signedObservations, rolloutValidation, flows, flowEdges, flowIndexes, flowPlans, flowPrivacy, flowSinks];
 
 export { migrateDown, migrateUp } from './migrate.ts';
 export type { SqlRunner, Step } from './step.ts';

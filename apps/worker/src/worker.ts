@@ -63,7 +63,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const catalogue = new FileProgramCatalogue(config.PALISADE_PROGRAMS_DIR, images);
   const flowPool = flowConnections(config.DATABASE_URL);
   const clickHouse = clickHouseOf(config);
-  const flowReaders = clickHouse === undefined ? postgresFlowReaders(flowPool) : await clickHouseFlowReaders(clickHouse);
+  const flowReaders = clickHouse === undefined ? postgresFlowReaders(flowPool) : await clickHouseFlowReaders(clickHouse, flowPool);
   const validator = new CandidateValidator({ unitOfWork, programs: new KernelProgramCheck(), flows: flowReaders.reader, now });
   const sealBundle = new SealBundle({ unitOfWork, programs: catalogue, policies: new StoredPolicyContent(unitOfWork), validator, director, now });
   const advance = new AdvanceRollout({ unitOfWork, sealBundle, assignWave, denyDelta: flowDenyDelta(source) });

@@ -37,6 +37,8 @@ export type { WakeUp } from './wake-up.ts';
 export type * from './flows/flow-store.ts';
 export { FlowQuotas, NO_FLOW_QUOTA, type FlowQuota } from './flows/flow-quotas.ts';
 export { DEFAULT_FLOW_INGEST, IngestFlowBatch, type FlowIngestAnswer, type FlowIngestFigures, type FlowIngestOptions, type FlowIngestOutcome } from './flows/ingest-flow-batch.ts';
+export { CachedFlowPlans, type FlowPlan, type FlowPlanSource } from './flows/flow-plan.ts';
+export { keptFlows } from './flows/kept-flows.ts';
 export { CachedFlowPrivacy, ManageFlowPrivacy, type FlowPrivacyRepositories, type FlowPrivacyRepository, type FlowPrivacySetting, type FlowPrivacySource } from './flows/flow-privacy.ts';
 export { DeliverFlows, type DeliverFlowsPorts } from './flows/deliver-flows.ts';
 export type * from './flows/flow-sink.ts';

@@ -1,5 +1,6 @@
 export { PostgresFlowEdges } from './postgres/postgres-flow-edges.ts';
 export { PostgresFlowKeeping } from './postgres/postgres-flow-keeping.ts';
+export { PostgresFlowPlans } from './postgres/postgres-flow-plans.ts';
 export { PostgresFlowPrivacy } from './postgres/postgres-flow-privacy.ts';
 export { PostgresFlowReader } from './postgres/postgres-flow-reader.ts';
 export { PostgresFlowSink } from './postgres/postgres-flow-sink.ts';

@@ -1,4 +1,4 @@
-import type { FlowEdgeReader, FlowKeeping, FlowReader, FlowSources, FlowStatistics } from '@palisade/control';
+import { CachedFlowPlans, keptFlows, type FlowEdgeReader, type FlowKeeping, type FlowReader, type FlowSources, type FlowStatistics } from '@palisade/control';
 import type { Pool } from 'pg';
 import { openClickHouse } from './clickhouse/clickhouse-client.ts';
 import { ClickHouseFlowEdges } from './clickhouse/clickhouse-flow-edges.ts';
@@ -10,6 +10,7 @@ import { ClickHouseFlowStatistics } from './clickhouse/clickhouse-flow-statistic
 import type { ClickHouseLayout } from './clickhouse/schema/engines.ts';
 import { SegmentSpool } from './clickhouse/spool/segment-spool.ts';
 import { PostgresFlowEdges } from './postgres/postgres-flow-edges.ts';
+import { PostgresFlowPlans } from './postgres/postgres-flow-plans.ts';
 import { PostgresFlowReader } from './postgres/postgres-flow-reader.ts';
 import { PostgresFlowSources } from './postgres/postgres-flow-sources.ts';
 import { PostgresFlowStatistics } from './postgres/postgres-flow-statistics.ts';
@@ -19,7 +20,7 @@ export interface ClickHouseAddress extends ClickHouseLayout {
   readonly url: string;
 }
 
-/** Every reading part of a store. */
+/** Every reading part of a store. Single flows are shown for the days of the tenant's plan. */
 export interface FlowReaders {
   readonly reader: FlowReader;
   readonly edges: FlowEdgeReader;
@@ -28,19 +29,24 @@ export interface FlowReaders {
   close(): Promise<void>;
 }
 
-/** @param pool connections of the api's role; they stay the caller's */
+function plansOf(pool: Pool): CachedFlowPlans {
+  return new CachedFlowPlans(new PostgresFlowPlans(pool));
+}
+
+/** @param pool connections of the api's or worker's role; they stay the caller's */
 export function postgresFlowReaders(pool: Pool): FlowReaders {
   return {
-    reader: new PostgresFlowReader(pool), edges: new PostgresFlowEdges(pool), sources: new PostgresFlowSources(pool),
-    statistics: new PostgresFlowStatistics(pool), close: () => Promise.resolve(),
+    ...keptFlows({ reader: new PostgresFlowReader(pool), statistics: new PostgresFlowStatistics(pool) }, plansOf(pool)),
+    edges: new PostgresFlowEdges(pool), sources: new PostgresFlowSources(pool), close: () => Promise.resolve(),
   };
 }
 
-export async function clickHouseFlowReaders({ url, ...layout }: ClickHouseAddress): Promise<FlowReaders> {
+/** @param settings connections of the api's or worker's role to PostgreSQL, where plans are; they stay the caller's */
+export async function clickHouseFlowReaders({ url, ...layout }: ClickHouseAddress, settings: Pool): Promise<FlowReaders> {
   const session = await openClickHouse(url);
   return {
-    reader: new ClickHouseFlowReader(session, layout), edges: new ClickHouseFlowEdges(session, layout), sources: new ClickHouseFlowSources(session, layout),
-    statistics: new ClickHouseFlowStatistics(session, layout), close: () => session.close(),
+    ...keptFlows({ reader: new ClickHouseFlowReader(session, layout), statistics: new ClickHouseFlowStatistics(session, layout) }, plansOf(settings)),
+    edges: new ClickHouseFlowEdges(session, layout), sources: new ClickHouseFlowSources(session, layout), close: () => session.close(),
   };
 }
 

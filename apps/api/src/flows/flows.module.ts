@@ -28,7 +28,7 @@ const FLOW_READERS = Symbol('FlowReaders');
 
 function openReaders(config: ApiConfig, pool: pg.Pool): Promise<FlowReaders> | FlowReaders {
   const clickHouse = clickHouseOf(config);
-  return clickHouse === undefined ? postgresFlowReaders(pool) : clickHouseFlowReaders(clickHouse);
+  return clickHouse === undefined ? postgresFlowReaders(pool) : clickHouseFlowReaders(clickHouse, pool);
 }
 
 function openPool(config: ApiConfig): pg.Pool {

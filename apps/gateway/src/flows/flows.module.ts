@@ -1,6 +1,6 @@
 import { Inject, Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
-import { CachedFlowPrivacy, FlowQuotas, IngestFlowBatch, type FlowIngestFigures, type FlowIngestOptions, type FlowQuota, type FlowSink } from '@palisade/control';
-import { clickHouseFlowSink, PostgresFlowPrivacy, PostgresFlowSink, type ClickHouseAddress, type SpoolFigures } from '@palisade/flow-store';
+import { CachedFlowPlans, CachedFlowPrivacy, FlowQuotas, IngestFlowBatch, NO_FLOW_QUOTA, type FlowIngestFigures, type FlowIngestOptions, type FlowQuota, type FlowSink } from '@palisade/control';
+import { clickHouseFlowSink, PostgresFlowPlans, PostgresFlowPrivacy, PostgresFlowSink, type ClickHouseAddress, type SpoolFigures } from '@palisade/flow-store';
 import { Gauge, type Logger, type Registry } from '@palisade/nest-kit';
 import pg from 'pg';
 import { FlowsController } from './flows.controller.ts';
@@ -9,7 +9,7 @@ export interface FlowsModuleOptions {
   /** Connection of the ingest role. */
   readonly ingestDatabaseUrl: string;
   readonly ingest?: Partial<FlowIngestOptions>;
-  /** Of every tenant. */
+  /** Of every tenant whose plan says nothing else. */
   readonly quota?: FlowQuota;
   readonly metrics?: Registry;
   /** Absent: flows are stored in PostgreSQL. */
@@ -24,7 +24,13 @@ interface FlowStorePart {
 }
 
 async function openStore({ clickHouse, logger, metrics }: FlowsModuleOptions, pool: pg.Pool): Promise<FlowStorePart> {
-  if (clickHouse === undefined) return { sink: new PostgresFlowSink(pool), close: () => Promise.resolve() };
+  if (clickHouse === undefined) {
+    const sink = new PostgresFlowSink(pool);
+    if (metrics !== undefined) {
+      new Gauge({ name: 'palisade_flow_folded_rows', help: 'Flows since start whose edge was summed up as other, for their commit had too many edges', registers: [metrics], collect() { this.set(sink.foldedRows); } });
+    }
+    return { sink, close: () => Promise.resolve() };
+  }
   const { spoolDir, ...address } = clickHouse;
   const { sink, close } = await clickHouseFlowSink(address, {
     ledger: pool, spoolDir, onFailure: (error) => logger?.warn({ err: error }, 'flows wait in the spool: ClickHouse did not take them'),
@@ -84,9 +90,11 @@ export class FlowsModule implements OnApplicationShutdown {
     // An idle connection that the server closes is replaced when it is needed.
     pool.on('error', () => undefined);
     const store = await openStore(options, pool);
-    const { quota } = options;
+    const { quota = NO_FLOW_QUOTA } = options;
+    const plans = new CachedFlowPlans(new PostgresFlowPlans(pool));
+    const quotas = new FlowQuotas((tenantId) => ({ ...quota, ...plans.known(tenantId) }));
     const privacy = new CachedFlowPrivacy(new PostgresFlowPrivacy(pool));
-    const ingest = new IngestFlowBatch({ sink: store.sink, privacy, ...(quota === undefined ? {} : { quotas: new FlowQuotas(() => quota) }), ...(options.ingest === undefined ? {} : { options: options.ingest }) });
+    const ingest = new IngestFlowBatch({ sink: store.sink, privacy, quotas, ...(options.ingest === undefined ? {} : { options: options.ingest }) });
     if (options.metrics !== undefined) expose(options.metrics, ingest);
     return {
       module: FlowsModule,

@@ -138,6 +138,23 @@ describe('POST /agent/v1/flows', () => {
     expect(await stored(randomUUID())).toEqual([{ path: '/a', arguments: null }]);
   });
 
+  it('takes as much of a tenant as its plan allows, and tells it how long to wait with the rest', async () => {
+    const { rows } = await admin.query<{ tenant_id: string }>('INSERT INTO palisade.tenants (name) VALUES ($1) RETURNING tenant_id', [randomUUID()]);
+    const [{ tenant_id: bound }] = rows as [{ tenant_id: string }];
+    await admin.query('INSERT INTO palisade.flow_plan (tenant_id, bytes_per_day) VALUES ($1, 1)', [bound]);
+    const receipts = async (tenant: string, count: number): Promise<string[]> => {
+      const session = open(await authority.issue({ tenantId: tenant, clusterId, nodeId: randomUUID() }));
+      const outcomes: string[] = [];
+      for (let seq = 1; seq <= count; seq++) outcomes.push(decodeFlowBatchReceipt((await post(session, batch(randomUUID(), seq, [flow(1)]))).body).outcome);
+      session.destroy();
+      return outcomes;
+    };
+    // The plan is known once the first batch has asked for it.
+    await receipts(bound, 1);
+    await vi.waitFor(async () => expect(await receipts(bound, 1)).toEqual(['deferred']));
+    expect(await receipts(randomUUID(), 3)).toEqual(['stored', 'stored', 'stored']);
+  });
+
   it('answers what cannot be read with a problem document', async () => {
     const session = open(await authority.issue({ tenantId, clusterId, nodeId: randomUUID() }));
     expect((await post(session, Buffer.from('no batch'))).status).toBe(400);

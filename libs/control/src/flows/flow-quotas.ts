@@ -1,3 +1,4 @@
+import type { TenantId } from '@palisade/tenancy';
 import type { SentFlowBatch } from './flow-store.ts';
 
 /** What a tenant's plan allows. */
@@ -29,12 +30,12 @@ interface Usage {
  * its disk cannot hold.
  */
 export class FlowQuotas {
-  readonly #quotaOf: (tenantId: string) => FlowQuota;
+  readonly #quotaOf: (tenantId: TenantId) => FlowQuota;
   readonly #now: () => number;
   readonly #usage = new Map<string, Usage>();
 
   /** @param now milliseconds since the Unix epoch */
-  constructor(quotaOf: (tenantId: string) => FlowQuota, now: () => number = Date.now) {
+  constructor(quotaOf: (tenantId: TenantId) => FlowQuota, now: () => number = Date.now) {
     this.#quotaOf = quotaOf;
     this.#now = now;
   }

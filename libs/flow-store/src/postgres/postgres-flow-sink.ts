@@ -51,12 +51,18 @@ export class PostgresFlowSink implements FlowSink {
   readonly #pool: Pool;
   readonly #names: FlowNames;
   readonly #days: PartitionDays;
+  #foldedRows = 0;
 
   /** @param pool connections of the ingest role */
   constructor(pool: Pool) {
     this.#pool = pool;
     this.#days = new PartitionDays(pool);
     this.#names = new FlowNames(pool);
+  }
+
+  /** Flows since start whose edge was summed up as `other`, because their tenant had more edges than one commit tells apart. */
+  get foldedRows(): number {
+    return this.#foldedRows;
   }
 
   async append(batches: readonly SentFlowBatch[]): Promise<readonly FlowAppendOutcome[]> {
@@ -66,7 +72,9 @@ export class PostgresFlowSink implements FlowSink {
       const prepared = batches.map((sent, index) => ({ sent, ...(names[index] as BatchNames), ...partitioned(sent.batch, days) }));
       const first = batches[0]?.sender.tenantId;
       if (first === undefined) return [];
-      return await inTransaction(this.#pool, beginAs(first), (client) => store(client, first, prepared));
+      const { outcomes, folded } = await inTransaction(this.#pool, beginAs(first), (client) => store(client, first, prepared));
+      this.#foldedRows += folded;
+      return outcomes;
     } catch (error) {
       this.#days.forget();
       throw classify(error);
@@ -74,7 +82,7 @@ export class PostgresFlowSink implements FlowSink {
   }
 }
 
-async function store(client: PoolClient, first: string, prepared: readonly Prepared[]): Promise<FlowAppendOutcome[]> {
+async function store(client: PoolClient, first: string, prepared: readonly Prepared[]): Promise<{ readonly outcomes: FlowAppendOutcome[]; readonly folded: number }> {
   const stored = new Map<string, number>();
   let current = first;
   // Round trips are what a commit waits for: most commits hold one tenant.
@@ -97,11 +105,14 @@ async function store(client: PoolClient, first: string, prepared: readonly Prepa
     return { kind: 'stored', rows: one.rows };
   });
   for (const day of new Set(fresh.flatMap(({ days }) => [...days.keys()]))) await copyDay(client, day, fresh);
+  let folded = 0;
   for (const [tenantId, own] of byTenant(fresh)) {
     await become(tenantId);
-    await insertEdgeParts(client, tenantId, sumEdges(own));
+    const sums = sumEdges(own);
+    folded += sums.folded;
+    await insertEdgeParts(client, tenantId, sums);
   }
-  return outcomes;
+  return { outcomes, folded };
 }
 
 function byTenant<One extends Prepared>(prepared: readonly One[]): Map<string, One[]> {
