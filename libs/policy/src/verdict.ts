@@ -69,7 +69,7 @@ export interface DirectionVerdict {
  * - `isolated-without-policy`: an initializing endpoint, or enforcement mode `always` (rule 39)
  * - `l7-denied`: the connection passes, the request matches none of the rules in `policies`
  * - `default-allow`: nothing restricts this endpoint in this direction for this peer
- * - `own-node`: isolated, but the peer is the endpoint's own node (rule 9)
+ * - `own-node`: isolated, or allowed by content rules only, but the peer is the endpoint's own node (rules 9, 51)
  * - `own-address`: the pod talks to itself (rule 4)
  * - `not-enforced`: this end is no policy subject (rule 1)
  * - `conflict`: different L7 protocols meet on this peer and port; fails closed (rule 53)

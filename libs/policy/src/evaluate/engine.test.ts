@@ -204,6 +204,14 @@ describe('own addresses', () => {
     expect(judge(isolated, tcp({ node: 'n2' }, api)).ingress.reason).toBe('default-deny');
     expect(judge(isolated, tcp({ entity: 'host' }, api)).ingress.reason).toBe('own-node');
   });
+  test('rules on content do not bind a pod’s own node, denies do', () => {
+    const ports = [{ ports: [{ kind: 'range' as const, protocol: 'TCP' as const, first: 80, last: 80 }], l7: { kind: 'http' as const, mode: 'hard' as const, rules: [{ path: '/public' }] } }];
+    const content = policy('p', 'api', [{ peers: [{ kind: 'any' }], ports: ports.flatMap((clause) => clause.ports) }]);
+    const byContent = { ...content, blocks: content.blocks.map((block) => ({ ...block, rules: block.rules.map((rule) => ({ ...rule, ports })) })) };
+    expect(judge([byContent], tcp({ node: 'n1' }, api, 80)).ingress).toMatchObject({ verdict: 'allow', connection: 'allow', reason: 'own-node' });
+    expect(judge([byContent], tcp({ node: 'n2' }, api, 80)).ingress).toMatchObject({ connection: 'l7' });
+    expect(judge([byContent], tcp(web, api, 80)).ingress).toMatchObject({ connection: 'l7' });
+  });
 });
 
 describe('asking twice', () => {

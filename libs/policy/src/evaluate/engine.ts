@@ -147,7 +147,10 @@ function decideAllows(allows: readonly CompiledRule[], directed: DirectedFlow, i
       matched.push({ compiled, clause });
     }
   }
-  return matched.length === 0 ? undefined : decideContent(matched, directed);
+  if (matched.length === 0) return undefined;
+  // The own node's allow has no content part, so it ends content inspection too (rules 9, 51; Cilium's `hostWildcardL7`).
+  if (directed.direction === 'ingress' && isOwnNode(directed.peer, directed.subject.node)) return plain('ingress', 'allow', 'own-node');
+  return decideContent(matched, directed);
 }
 
 function decideContent(matched: readonly MatchedAllow[], directed: DirectedFlow): DirectionVerdict {

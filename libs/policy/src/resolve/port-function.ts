@@ -124,7 +124,8 @@ function decideNormal(
   const allowing = matching.filter(({ rule }) => rule.action === 'allow');
   const plain = allowing.find((candidate) => !isolates || clauses.get(candidate)?.some((clause) => candidate.rule.ports[clause]?.l7 === undefined) === true);
   if (plain !== undefined) return byRules('allow', [plain]);
-  if (allowing.length > 0) return byContent(allowing, clauses);
+  // The own node's allow has no content part, so it ends content inspection too (rules 9, 51).
+  if (allowing.length > 0) return fromOwnNode ? ALLOW : byContent(allowing, clauses);
   if (!isolates) return undefined;
   if (fromOwnNode) return ALLOW;
   return { verdict: 'deny', by: withObserved ? 'default-deny' : 'enforced-default-deny', log: false };
