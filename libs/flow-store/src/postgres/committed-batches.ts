@@ -1,5 +1,6 @@
 import type { IngestPosition } from '@palisade/control';
 import type { PoolClient } from 'pg';
+import { checkedPlace } from './checked-position.ts';
 import type { Parameters } from './flow-filter-sql.ts';
 
 /** Most ledger rows one step of following looks at. */
@@ -13,8 +14,12 @@ export interface CommittedBatch {
   readonly window_end: string;
 }
 
-/** Batches whose commits are final: below the oldest transaction that still runs, in one snapshot with the rows. */
-export async function committedAfter(client: PoolClient, { commit, batch }: IngestPosition): Promise<CommittedBatch[]> {
+/**
+ * Batches whose commits are final: below the oldest transaction that still runs, in one snapshot with the rows.
+ * @throws DomainError `cursor.invalid` for a position of another store
+ */
+export async function committedAfter(client: PoolClient, position: IngestPosition): Promise<CommittedBatch[]> {
+  const { commit, batch } = checkedPlace(position);
   const { rows } = await client.query<CommittedBatch>(
     `SELECT commit_order, batch_id, "rows", window_start::text, window_end::text FROM palisade.flow_batch
       WHERE (commit_order, batch_id) > ($1::bigint, $2::bigint) AND commit_order < pg_snapshot_xmin(pg_current_snapshot())::text::bigint

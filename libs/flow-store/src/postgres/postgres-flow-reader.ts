@@ -2,6 +2,7 @@ import type { FlowCoverage } from '@palisade/flow';
 import type { FlowPage, FlowPosition, FlowQuery, FlowReader, FlowTail, IngestPosition } from '@palisade/control';
 import type { TenantContext } from '@palisade/tenancy';
 import type { Pool, PoolClient } from 'pg';
+import { checkedPosition } from './checked-position.ts';
 import { committedAfter, ofBatches, TAIL_BATCHES, takeBatches, type CommittedBatch } from './committed-batches.ts';
 import { readCoverage } from './flow-coverage.ts';
 import { Parameters, selectionCondition } from './flow-filter-sql.ts';
@@ -55,6 +56,7 @@ export class PostgresFlowReader implements FlowReader {
 
 function keyset(after: FlowPosition | undefined, order: FlowQuery['order'], parameters: Parameters): string[] {
   if (after === undefined) return [];
+  checkedPosition(after);
   const sign = order === 'newest' ? '<' : '>';
   const time = `${parameters.add(timestampText(after.lastSeenUs))}::timestamptz`;
   const position = `(${time}, ${parameters.add(after.batch)}::bigint, ${parameters.add(after.row)}::smallint)`;

@@ -1,3 +1,6 @@
+import { randomUUID } from 'node:crypto';
+import { EVERY_FLOW } from '@palisade/flow';
+import { parseTenantId, systemContext } from '@palisade/tenancy';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../../../tools/postgres/test-database.ts';
@@ -72,5 +75,20 @@ describe('flow partitions', () => {
 
   it('cannot be written through the parent, where the tenant would not be checked by the certificate', async () => {
     await expect(ingest.query(`INSERT INTO palisade.flow (tenant_id) VALUES (gen_random_uuid())`)).rejects.toMatchObject({ code: '42501' });
+  });
+});
+
+describe('a cursor that ClickHouse gave', () => {
+  const context = systemContext(parseTenantId(randomUUID()), 'test');
+  const place = { commit: '0a1b2c3d-5_1b2c3d4e-77!0a1b2c3d-6', batch: '12' };
+
+  it('is refused where PostgreSQL follows or counts', async () => {
+    await expect(new PostgresFlowReader(api).tail(context, { selection: EVERY_FLOW }, place, 10)).rejects.toMatchObject({ code: 'cursor.invalid' });
+    await expect(new PostgresFlowStatistics(api).counts(context, {}, place, 10)).rejects.toMatchObject({ code: 'cursor.invalid' });
+  });
+
+  it.each([{ batch: '18446744073709551615', row: 65_535 }, { batch: '7', row: 40_000 }, { batch: 'x', row: 0 }])('is refused where PostgreSQL lists: %o', async (after) => {
+    const query = { selection: EVERY_FLOW, sinceUs: 0, untilUs: Date.now() * 1000, order: 'oldest', limit: 10, after: { lastSeenUs: 1, ...after } } as const;
+    await expect(new PostgresFlowReader(api).list(context, query)).rejects.toMatchObject({ code: 'cursor.invalid' });
   });
 });

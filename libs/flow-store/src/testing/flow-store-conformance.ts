@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { dropCauses, latencyBucket, matchesFlow, parseLabelSelector, parsePrefix, EVERY_FLOW, serviceMap, type FlowFilter, type FlowRecord, type FlowSelection } from '@palisade/flow';
 import type { FlowEdgeReader, FlowKeeping, FlowQuery, FlowReader, FlowSink, FlowSources, FlowStatistics, SentFlowBatch, StoredFlow } from '@palisade/control';
 import { parseTenantId, systemContext, WHOLE_TENANT, type Scope, type TenantContext } from '@palisade/tenancy';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { describeFlowStatistics } from './flow-statistics-conformance.ts';
 import { BACKEND, droppedFlow, mixedFlows, sampleFlow, sent } from './sample-flows.ts';
 
@@ -234,6 +234,11 @@ export function describeFlowStore(name: string, open: () => Promise<FlowStoreUnd
       expect((await store.reader.tail(context, { selection: EVERY_FLOW }, position, 1000)).flows).toEqual([]);
     });
 
+    it.each([{ commit: 'elsewhere', batch: '1' }, { commit: '0', batch: 'x' }, { commit: '99999999999999999999', batch: '0' }])('refuses a position that it never gave: %o', async (position) => {
+      await expect(store.reader.tail(context, { selection: EVERY_FLOW }, position, 10)).rejects.toMatchObject({ code: 'cursor.invalid' });
+      await expect(store.statistics.counts(context, {}, position, 10)).rejects.toMatchObject({ code: 'cursor.invalid' });
+    });
+
     it('follows in portions of whole batches', async () => {
       const position = await store.reader.now(context);
       await store.sink.append([1, 2, 3].map((seq) => sent(sender, bootId, seq, [sampleFlow(startUs, { bytes: seq }), sampleFlow(startUs, { bytes: seq })])));
@@ -303,6 +308,23 @@ export function describeFlowStore(name: string, open: () => Promise<FlowStoreUnd
       const { edges, beyond } = await store.edges.edges(context, { ...edgeQuery(1), limit: 1 });
       expect(edges).toHaveLength(1);
       expect(beyond).toMatchObject({ edges: 1, flows: 2 });
+    });
+
+    it('forgets sums and batches that are past their time, of one tenant, and keeps the others', async () => {
+      await storeTraffic();
+      const rest = { minuteDays: 14, hourDays: 400, ledgerDays: 10 };
+      const left = async () => [(await store.edges.edges(context, edgeQuery(1))).edges.length, (await store.edges.edges(context, edgeQuery(12))).edges.length, (await store.sources.nodes(context, pastUs - SECOND_US)).length];
+      const stored = await left();
+      expect(stored.every((count) => count > 0)).toBe(true);
+      await store.keeping.forget(systemContext(parseTenantId(randomUUID()), 'test'), { ...rest, minuteDays: -1, hourDays: -1 });
+      await store.keeping.forget(context, rest);
+      expect(await left()).toEqual(stored);
+      await store.keeping.forget(context, { ...rest, minuteDays: -1 });
+      await vi.waitFor(async () => expect((await left())[0]).toBe(0), { timeout: 30_000, interval: 100 });
+      await store.keeping.forget(context, { ...rest, hourDays: -1, minuteDays: -1 });
+      await vi.waitFor(async () => expect((await left())[1]).toBe(0), { timeout: 30_000, interval: 100 });
+      // The flows themselves go by days.
+      expect(await all(context, query())).toHaveLength(7);
     });
 
     it('shows sums only within the tenant, the clusters and the namespaces of the actor', async () => {

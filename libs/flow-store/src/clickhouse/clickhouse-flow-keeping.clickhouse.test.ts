@@ -1,0 +1,42 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { EVERY_FLOW } from '@palisade/flow';
+import { parseTenantId, systemContext } from '@palisade/tenancy';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { clickHouseUnderTest, type ClickHouseUnderTest } from '../testing/clickhouse-under-test.ts';
+import { sampleFlow, sent } from '../testing/sample-flows.ts';
+import { openClickHouse } from './clickhouse-client.ts';
+
+const DAY_US = 86_400_000_000;
+/** Yesterday at noon, and four days before: nothing here crosses a day by chance. */
+const yesterdayUs = Math.floor((Date.now() * 1000) / DAY_US) * DAY_US - DAY_US / 2;
+const oldUs = yesterdayUs - 4 * DAY_US;
+
+describe('days of flows in ClickHouse', () => {
+  let tested: ClickHouseUnderTest;
+
+  beforeAll(async () => {
+    tested = await clickHouseUnderTest(await openClickHouse(inject('clickhouseUrl')), { database: `test_${randomBytes(4).toString('hex')}` });
+  });
+
+  afterAll(() => tested.close());
+
+  it('are removed whole when they are over, of every tenant, and stay until then', async () => {
+    const { sink, reader, edges, keeping } = tested.store;
+    const contexts = [randomUUID(), randomUUID()].map((id) => systemContext(parseTenantId(id), 'test'));
+    for (const { tenantId } of contexts) await sink.append([sent({ tenantId, clusterId: randomUUID(), nodeId: randomUUID() }, randomUUID(), 1, [sampleFlow(oldUs), sampleFlow(yesterdayUs)])]);
+    const times = async (): Promise<number[]> => {
+      const query = { selection: EVERY_FLOW, sinceUs: oldUs - DAY_US, untilUs: yesterdayUs + DAY_US, order: 'oldest', limit: 10 } as const;
+      const pages = await Promise.all(contexts.map((context) => reader.list(context, query)));
+      return pages.flatMap(({ flows }) => flows.map(({ lastSeenUs }) => lastSeenUs));
+    };
+    expect(await keeping.expire(7)).toBe(0);
+    expect(await times()).toEqual([oldUs, yesterdayUs, oldUs, yesterdayUs]);
+    expect(await keeping.expire(3)).toBe(1);
+    expect(await times()).toEqual([yesterdayUs, yesterdayUs]);
+    expect(await keeping.expire(3)).toBe(0);
+    // Sums outlive the flows they were made of.
+    const [context] = contexts;
+    if (context === undefined) throw new Error('There were to be two tenants.');
+    expect((await edges.edges(context, { sinceUs: oldUs - DAY_US, untilUs: oldUs + DAY_US, limit: 10 })).edges).toHaveLength(1);
+  });
+});
