@@ -8,6 +8,7 @@ import { clickHouseUnderTest, readersOf, type ClickHouseUnderTest } from '../tes
 import { describeFlowStore } from '../testing/flow-store-conformance.ts';
 import { oldClickHouseServer } from '../testing/old-clickhouse-server.ts';
 import { droppedFlow, sampleFlow, sent } from '../testing/sample-flows.ts';
+import { checkServerVersion } from './server-version.ts';
 import { sessionOf, type ClickHouseSession } from './clickhouse-session.ts';
 
 const root = process.env['PALISADE_TEST_CLICKHOUSE_DEBIAN'] ?? '';
@@ -50,6 +51,10 @@ describe.skipIf(root === '')('two replicas', () => {
   const batch = (seq: number, flows = [sampleFlow(startUs, { bytes: seq }), droppedFlow(startUs + seq)]) => sent(sender, '00000000-0000-7000-8000-00000000b007', seq, flows);
 
   describeFlowStore('A ClickHouse cluster', () => Promise.resolve(tested.store));
+
+  it('are refused where repeated inserts would count twice: this server is that old', async () => {
+    await expect(checkServerVersion(each[0])).rejects.toThrow(/ClickHouse 18\.16\S* is too old .* Upgrade it to 23\.8 or newer\./);
+  });
 
   it('both have what was written to one', async () => {
     await tested.store.sink.append([batch(1), batch(2)]);

@@ -4,6 +4,7 @@ import type { Pool } from 'pg';
 import { inTransaction, setTenant } from '../postgres/tenant-transaction.ts';
 import type { ClickHouseSession } from './clickhouse-session.ts';
 import { applySchema } from './schema/apply-schema.ts';
+import { checkServerVersion } from './server-version.ts';
 import { SchemaWords, type ClickHouseLayout } from './schema/engines.ts';
 
 const DAY_MS = 86_400_000;
@@ -23,6 +24,7 @@ export class ClickHouseFlowKeeping implements FlowKeeping {
 
   /** Days need no room made for them; what is made is the schema, where it is missing or old. */
   async prepare(): Promise<number> {
+    await checkServerVersion(this.#session);
     await applySchema(this.#session, this.#words.layout);
     return 0;
   }

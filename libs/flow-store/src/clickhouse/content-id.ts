@@ -64,9 +64,14 @@ export const PRESENT = '=';
 /** Rule number of a default deny. */
 export const DEFAULT_DENY = -1;
 
+/** One order of fields, wherever the policy comes from: the id is made from this text. */
+function policyText({ kind, namespace, name, revision, direction, index }: FlowPolicy): string {
+  return JSON.stringify({ kind, namespace, name, revision, direction, index });
+}
+
 function policySetEntry(policies: readonly FlowPolicy[]): DictionaryEntry {
   return {
-    policies: JSON.stringify(policies),
+    policies: `[${policies.map(policyText).join()}]`,
     kinds: policies.map(({ kind }) => kind),
     namespaces: policies.map(({ namespace }) => (namespace === undefined ? '' : `${PRESENT}${namespace}`)),
     names: policies.map(({ name }) => name),

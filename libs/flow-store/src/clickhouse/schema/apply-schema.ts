@@ -1,4 +1,5 @@
 import type { ClickHouseSession } from '../clickhouse-session.ts';
+import { copyTables } from './copy-tables.ts';
 import { dictionaryTables, DICTIONARY_TABLES, ledgerTables } from './dictionary-tables.ts';
 import { SchemaWords, type ClickHouseLayout } from './engines.ts';
 import { flowTables } from './flow-tables.ts';
@@ -11,17 +12,18 @@ interface SchemaStep {
 const READ_TABLES = [...DICTIONARY_TABLES, 'flow_batch', 'flow', 'flow_edge_minute', 'flow_edge_hour', 'flow_http_minute', 'flow_http_hour'] as const;
 
 /** Tables that collect the rows of all shards; on a single server there are none. */
-function distributedTables(words: SchemaWords): string[] {
+function distributedTables(words: SchemaWords, tables: readonly string[]): string[] {
   const { cluster, database } = words.layout;
   if (cluster === undefined) return [];
-  return READ_TABLES.map(
+  return tables.map(
     (table) => `CREATE TABLE IF NOT EXISTS ${words.everywhere(`${table}_all`)} AS ${words.local(table)} ENGINE = Distributed(${cluster}, ${database}, ${table}, rand())`,
   );
 }
 
 /** Append only; every statement may run again. A step that is out in the world never changes. */
 const STEPS: readonly SchemaStep[] = [
-  { version: 1, statements: (words) => [...dictionaryTables(words), ...ledgerTables(words), ...flowTables(words), ...distributedTables(words)] },
+  { version: 1, statements: (words) => [...dictionaryTables(words), ...ledgerTables(words), ...flowTables(words), ...distributedTables(words, READ_TABLES)] },
+  { version: 2, statements: (words) => [...copyTables(words), ...distributedTables(words, ['flow_copy'])] },
 ];
 
 function versionTable(words: SchemaWords): string {
