@@ -48,6 +48,7 @@ export async function startBenchServer(): Promise<BenchServer> {
   const secret = (): string => randomBytes(12).toString('hex');
   const passwords = { owner: secret(), api: secret(), gateway: secret(), worker: secret(), ingest: secret() };
   await ensureOwner(server.adminUrl, passwords.owner);
+  let stopped: Promise<void> | undefined;
   const postmaster = (): number => Number(readFileSync(join(folder, 'data/postmaster.pid'), 'utf8').split('\n')[0]);
   return {
     async database(name) {
@@ -59,9 +60,6 @@ export async function startBenchServer(): Promise<BenchServer> {
       return { adminUrl: admin.href, ingestUrl: url('ingest'), apiUrl: url('api'), workerUrl: url('worker') };
     },
     cpuSeconds: () => treeTicks(postmaster()) / TICKS_PER_SECOND,
-    async stop() {
-      await server.stop();
-      rmSync(folder, { recursive: true, force: true });
-    },
+    stop: () => (stopped ??= server.stop().finally(() => rmSync(folder, { recursive: true, force: true }))),
   };
 }

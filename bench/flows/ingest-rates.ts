@@ -155,6 +155,11 @@ export async function measureIngest(server: BenchServer, gateway: BenchDatabase,
     result.gatewayCpu.push((own * 1e6) / rows);
     result.postgresCpu.push(((cpu - own) * 1e6) / rows);
     result.ceilingCpu.push((ceilingCpu * 1e6) / rows);
+    // As it goes: a run that is cut off has told what it measured.
+    const us = (cpuSeconds: number): string => ((cpuSeconds * 1e6) / rows).toFixed(1);
+    console.error(
+      `round ${round + 1} of ${plan.rounds}: gateway ${Math.round(rows / seconds)} rows/s, ceiling ${Math.round(rows / ceilingSeconds)} rows/s, ratio ${(ceilingSeconds / seconds).toFixed(2)}; processor time a row: gateway ${us(own)} µs, PostgreSQL ${us(cpu - own)} µs, ceiling ${us(ceilingCpu)} µs; ${chunks.length} commits`,
+    );
   }
   await ingestPool.end();
   await copyPool.end();

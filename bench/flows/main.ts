@@ -40,7 +40,6 @@ async function ingest(): Promise<Figures> {
   // Compiled code and names are what a gateway that runs has.
   await measureIngest(server, gateway, ceiling, { ...BURST, rounds: 2 });
   const rates = await measureIngest(server, gateway, ceiling, { ...BURST, rounds: quick ? 5 : 15 });
-  console.error(`rounds: gateway ${rates.gatewayRates.map(Math.round).join(' ')} rows/s; ceiling ${rates.ceilingRates.map(Math.round).join(' ')} rows/s; ratios ${rates.ratios.map((ratio) => ratio.toFixed(2)).join(' ')}`);
   return {
     copy_ratio: median(rates.ratios), flows_per_core_s: rates.flowsPerCpuSecond, wire_bytes_per_flow: rates.wireBytesPerFlow,
     gateway_rows_per_s: median(rates.gatewayRates), ceiling_rows_per_s: median(rates.ceilingRates),
@@ -58,6 +57,8 @@ async function questions(): Promise<Figures> {
 }
 
 const server = await startBenchServer();
+// A run that is told to end leaves no server and no folder behind.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.stop().finally(() => process.exit(1)));
 try {
   const figures: Figures = {
     ...(everything || values.ingest ? await ingest() : {}),

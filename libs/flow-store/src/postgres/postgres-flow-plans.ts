@@ -22,10 +22,11 @@ export class PostgresFlowPlans implements FlowPlanSource {
       await setTenant(client, tenantId);
       const { rows } = await client.query<PlanRow>('SELECT flows_per_second, bytes_per_day, flow_days FROM palisade.flow_plan');
       const [row] = rows;
+      if (row === undefined) return {};
       return {
-        ...(row?.flows_per_second == null ? {} : { flowsPerSecond: row.flows_per_second }),
-        ...(row?.bytes_per_day == null ? {} : { bytesPerDay: Number(row.bytes_per_day) }),
-        ...(row?.flow_days == null ? {} : { flowDays: row.flow_days }),
+        ...(row.flows_per_second === null ? {} : { flowsPerSecond: row.flows_per_second }),
+        ...(row.bytes_per_day === null ? {} : { bytesPerDay: Number(row.bytes_per_day) }),
+        ...(row.flow_days === null ? {} : { flowDays: row.flow_days }),
       };
     });
   }
