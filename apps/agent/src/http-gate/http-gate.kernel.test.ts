@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { KernelFlowEvent, LocalEndpoint } from '@palisade/dataplane';
-import type { HttpRule, L7RuleSet, PolicyEntry } from '@palisade/policy';
+import { createPolicySet, resolveNode, type ClusterFacts, type HttpRule, type L7RuleSet, type PolicyDocument, type PolicyEntry } from '@palisade/policy';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Enforcer } from '../enforcer/enforcer.ts';
 import { createKernelEnforcer } from '../enforcer/kernel-enforcer.ts';
@@ -45,6 +45,7 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
     { cidr: `${server.address}/32`, peerClass: SERVER, identity: 1001 },
     { cidr: `${server.address6}/128`, peerClass: SERVER, identity: 1001 },
   ];
+  const options = { pinRoot: `/sys/fs/bpf/palisade/test-${network.id}`, networkNamespace: network.nodePath, httpGateSocket: socketPath, adoptionMs: 0, deltaIntervalMs: 0 };
   let enforcer: Enforcer;
   let gate: GateProcess;
   let http: HttpServerProcess;
@@ -68,11 +69,16 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
   const hard = (...sets: (readonly HttpRule[])[]): L7RuleSet[] => sets.map((rules) => ({ mode: 'hard', http: rules }));
 
   async function raw(host = server.address): Promise<RawClient> {
-    return new RawClient(clientPath, host, PORT).connected();
+    const one = new RawClient(clientPath, host, PORT);
+    return one.connected().catch(async (error: unknown) => {
+      await one.kill();
+      throw error;
+    });
   }
   async function startGate(): Promise<void> {
     gate = new GateProcess(network.nodePath, socketPath);
-    const answered = async (): Promise<boolean> => (await ask('/public/probe')) === 200;
+    // A connection that began before the gate listens may give up first.
+    const answered = async (): Promise<boolean> => (await ask('/public/probe').catch(() => 0)) === 200;
     for (let attempt = 0; attempt < 100 && !(await answered()); attempt += 1) if (gate.ended) throw new Error(gate.errors);
   }
   async function ask(path: string, host = server.address): Promise<number> {
@@ -92,7 +98,7 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
   beforeAll(async () => {
     chmodSync(folder, 0o755);
     network.create();
-    enforcer = createKernelEnforcer({ pinRoot: `/sys/fs/bpf/palisade/test-${network.id}`, networkNamespace: network.nodePath, httpGateSocket: socketPath, adoptionMs: 0, deltaIntervalMs: 0 });
+    enforcer = createKernelEnforcer(options);
     http = await new HttpServerProcess(`/run/netns/${server.namespace}`, PORT).ready();
     await apply(atServer, hard(READ_ONLY));
     await startGate();
@@ -230,6 +236,47 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
     await apply(atBoth, hard([{ path: '/public/.*', ruleId: 100 }], [{ path: '.*/both', ruleId: 200 }]));
     expect([await ask('/public/both'), await ask('/public/one'), await ask('/other/both')]).toEqual([200, 403, 403]);
     expect(http.requests.map(({ url }) => url)).toEqual(['/public/both']);
+  });
+
+  it('does not stand between a pod and probes of its own node, even where a rule on HTTP names every peer', async () => {
+    const facts: ClusterFacts = {
+      clusterName: 'lab', identityRevision: 1, services: [], cidrGroups: [], hostFirewall: false,
+      identities: [{ id: 1000, labels: { 'k8s:app': 'client' } }, { id: 1001, labels: { 'k8s:app': 'server' } }],
+      nodes: [{ name: 'n1', labels: {}, addresses: [server.address.replace(/\.10$/, '.1')] }],
+      workloads: network.pods.map(({ name, address }, index) => ({ key: `pod/lab/${name}`, namespace: 'lab', name, identity: 1000 + index, network: 'default', node: 'n1', addresses: [address] })),
+    };
+    const policy: PolicyDocument = {
+      irVersion: 1, kind: 'CiliumNetworkPolicy', namespace: 'lab', name: 'read-only', revision: 1, mode: 'enforce',
+      blocks: [{
+        spec: 0, tier: 'normal', priority: 0, direction: 'ingress', isolates: true,
+        subject: { kind: 'endpoints', selector: { requirements: [{ key: 'k8s:app', operator: 'in', values: ['server'] }], localCluster: false } },
+        rules: [{
+          id: 4, index: 0, section: 'ingress', action: 'allow', peers: [{ kind: 'any' }],
+          ports: [{ ports: [{ kind: 'range', protocol: 'TCP', first: PORT, last: PORT }], l7: { kind: 'http', mode: 'hard', rules: [{ method: 'GET', path: '/public/.*' }] } }],
+        }],
+      }],
+    };
+    revision += 1;
+    await enforcer.apply({ contentDigest: `sha256:${revision}`, generation: `1.${revision}`, programs, endpoints, resolved: resolveNode(createPolicySet([policy]), facts, 'n1') });
+    const probe = await execute('nsenter', [`--net=${network.nodePath}`, 'curl', '-s', '--max-time', '5', '-w', '%{http_code}', `http://${server.address}:${PORT}/healthz`]);
+    expect(probe.stdout).toBe('GET /healthz\n200');
+    expect([await curl('/public/a'), await curl('/healthz')]).toEqual(['GET /public/a\n200', 'Access denied by network policy.\n403']);
+  });
+
+  it('goes on with open connections while the agent is away, lets no new one pass, and works when the agent is back', async () => {
+    const open = await raw();
+    open.say(request('/public/1'));
+    expect(await open.answers(1)).toEqual([200]);
+    await enforcer.close();
+    open.say(request('/private') + request('/public/2'));
+    expect(await open.answers(3)).toEqual([200, 403, 200]);
+    expect(await ask('/public/3')).toBe(503);
+    enforcer = createKernelEnforcer(options);
+    await apply(atServer, hard([{ method: 'GET', path: '/private', ruleId: 104 }]));
+    for (let attempt = 0; attempt < 100 && (await ask('/private')) !== 200; attempt += 1) if (gate.ended) throw new Error(gate.errors);
+    open.say(request('/public/4'));
+    expect(await open.answers(4)).toEqual([200, 403, 200, 403]);
+    await open.kill();
   });
 
   it('leaves traffic without such rules alone', async () => {
