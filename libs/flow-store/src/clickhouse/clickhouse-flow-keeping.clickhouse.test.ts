@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { EVERY_FLOW } from '@palisade/flow';
-import { parseTenantId, systemContext } from '@palisade/tenancy';
+import type { FlowPosition } from '@palisade/control';
+import { parseTenantId, systemContext, type TenantContext } from '@palisade/tenancy';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { clickHouseUnderTest, type ClickHouseUnderTest } from '../testing/clickhouse-under-test.ts';
 import { sampleFlow, sent } from '../testing/sample-flows.ts';
@@ -24,11 +25,19 @@ describe('days of flows in ClickHouse', () => {
     const { sink, reader, edges, keeping } = tested.store;
     const contexts = [randomUUID(), randomUUID()].map((id) => systemContext(parseTenantId(id), 'test'));
     for (const { tenantId } of contexts) await sink.append([sent({ tenantId, clusterId: randomUUID(), nodeId: randomUUID() }, randomUUID(), 1, [sampleFlow(oldUs), sampleFlow(yesterdayUs)])]);
-    const times = async (): Promise<number[]> => {
-      const query = { selection: EVERY_FLOW, sinceUs: oldUs - DAY_US, untilUs: yesterdayUs + DAY_US, order: 'oldest', limit: 10 } as const;
-      const pages = await Promise.all(contexts.map((context) => reader.list(context, query)));
-      return pages.flatMap(({ flows }) => flows.map(({ lastSeenUs }) => lastSeenUs));
+    /** All pages: a page may end before its limit. */
+    const timesOf = async (context: TenantContext): Promise<number[]> => {
+      const found: number[] = [];
+      let after: FlowPosition | undefined;
+      do {
+        const query = { selection: EVERY_FLOW, sinceUs: oldUs - DAY_US, untilUs: yesterdayUs + DAY_US, order: 'oldest', limit: 10 } as const;
+        const page = await reader.list(context, { ...query, ...(after === undefined ? {} : { after }) });
+        found.push(...page.flows.map(({ lastSeenUs }) => lastSeenUs));
+        after = page.next;
+      } while (after !== undefined);
+      return found;
     };
+    const times = async (): Promise<number[]> => (await Promise.all(contexts.map(timesOf))).flat();
     expect(await keeping.expire(7)).toBe(0);
     expect(await times()).toEqual([oldUs, yesterdayUs, oldUs, yesterdayUs]);
     expect(await keeping.expire(3)).toBe(1);
