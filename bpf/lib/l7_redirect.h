@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * Connections that a rule on HTTP selects go through the local HTTP gate (docs/adr/0008-http-gate.md): packets of the
+ * Connections that a rule on HTTP selects go through the local HTTP gate (docs/adr/0007-http-gate.md): packets of the
  * client to the gate's socket towards the client ("down"), packets of the server to its socket towards the server ("up").
  * Both sockets have the addresses of the real ends, so a packet's own tuple finds its socket. Sockets can only be assigned
  * where packets arrive: what is on its way out to the endpoint is sent back in at the same interface first. Only sockets
