@@ -154,7 +154,8 @@ struct connection {
 	__u8 protocol;
 	__u16 policy_port; /* the port that policy judged, ICMP: the type */
 	__u8 http; /* HTTP_STATE_… */
-	__u8 reserved8[3];
+	__u8 timed; /* handshake_us holds a start: the packets after the handshake need not look at it */
+	__u8 reserved8[2];
 	__u64 first_seen_ns;
 
 	__u32 rule_id;
@@ -169,7 +170,7 @@ struct connection {
 	__u32 exported_epoch;
 	__u64 exported_packets[2]; /* what events have told already; the rest is the next delta */
 	__u64 exported_bytes[2];
-	__u32 handshake_us; /* when the SYN passed, low half of the precise clock in microseconds; 0: sent again, not measured */
+	__u32 handshake_us; /* when the SYN passed, low half of the precise clock in microseconds, see `timed` */
 	__u32 rtt_us;       /* from the SYN to the end of the handshake: once around both ends; 0: not measured */
 	__u64 socket_cookie; /* of the endpoint's socket where it opened the connection, see struct process; 0: unknown */
 };

@@ -94,14 +94,14 @@ static __always_inline __u64 connection_timeout_ns(const struct connection *c)
  */
 static __always_inline void connection_time(struct connection *c, __u8 flags, int is_reply)
 {
-	if (is_reply || !c->handshake_us)
+	if (is_reply || !c->timed)
 		return;
 	if (c->state == STATE_ESTABLISHED && (flags & (TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK) {
 		__u32 elapsed = (__u32)(bpf_ktime_get_ns() / 1000) - c->handshake_us;
 
 		c->rtt_us = elapsed ? elapsed : 1;
 	}
-	c->handshake_us = 0;
+	c->timed = 0;
 }
 
 /* Counts the packet and moves the state. Both directions may run at once on different processors: counters are atomic. */

@@ -199,9 +199,8 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 			c->flags |= CONNECTION_ADOPTED;
 	}
 	if (tcp && !mid_stream) {
-		__u32 now_us = bpf_ktime_get_ns() / 1000;
-
-		c->handshake_us = now_us ? now_us : 1;
+		c->handshake_us = bpf_ktime_get_ns() / 1000;
+		c->timed = 1;
 	}
 	c->policy_port = port;
 	c->socket_cookie = s->socket_cookie;

@@ -4,6 +4,8 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <malloc.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -153,14 +155,24 @@ static napi_value load_object(napi_env env, napi_callback_info info)
 	if (!object)
 		return raise_load(env, "opening the object", errno);
 	failed = prepare(env, object, directory, a[2], a[3]);
-	if (!failed)
+	if (!failed) {
+		// The verifier gives up with EAGAIN when its thread has a signal to take; libbpf tries five times, a storm outlasts it.
+		sigset_t all, before;
+
+		sigfillset(&all);
+		pthread_sigmask(SIG_BLOCK, &all, &before);
 		failed = bpf_object__load(object);
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+	}
 	if (failed) {
 		bpf_object__close(object);
 		return raise_load(env, "BPF_PROG_LOAD", failed);
 	}
 	out = loaded(env, object);
 	bpf_object__close(object);
+#ifdef __GLIBC__
+	malloc_trim(0); // the kernel's type information took megabytes
+#endif
 	return out;
 }
 

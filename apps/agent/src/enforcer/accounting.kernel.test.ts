@@ -1,4 +1,4 @@
-import { ENDPOINT_COUNTERS, type KernelFlowEvent } from '@palisade/dataplane';
+import { CONTROL, ENDPOINT_COUNTERS, type KernelFlowEvent } from '@palisade/dataplane';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Enforcer } from './enforcer.ts';
 import { rowKey } from './map-set.ts';
@@ -47,6 +47,28 @@ describe.skipIf(unavailable)('what the kernel tells', () => {
     }
     return all;
   }
+
+  /** How many walks over the tables have begun. */
+  function walks(): number {
+    const map = lab.map('control');
+    const control = CONTROL.decode(lab.kernel.lookup(map, rowKey(0)) ?? new Uint8Array(CONTROL.size));
+    lab.kernel.close(map);
+    return control.export_epoch;
+  }
+
+  it('walks over empty tables once, until a connection or a denial comes', async () => {
+    await open();
+    await told();
+    const idle = walks();
+    await told();
+    expect(walks()).toBe(idle);
+    for (let packet = 0; packet < 3; packet += 1) out(tcp(1001, 81));
+    expect((await told()).map(({ event, packets }) => [event, packets])).toEqual([['dropped', 1n], ['dropped', 2n]]);
+    out(tcp(1000, 80));
+    back(tcp(80, 1000, TCP.syn | TCP.ack));
+    expect((await told()).map(({ event, replyPackets }) => [event, replyPackets])).toEqual([['new', 0n], ['delta', 1n]]);
+    expect(walks()).toBe(idle + 2);
+  });
 
   describe('of denials', () => {
     it('is an event for the first packet and a count for those after it, per tuple and verdict', async () => {

@@ -34,6 +34,8 @@ export class FlowDrain {
   #untold = 0n;
   /** Events were read since the packet counters were last compared. */
   #moved = true;
+  /** Connections created before the last walk, where it found no connection and left no denial: nothing to walk until one more is. */
+  #emptySince: bigint | undefined;
   /** By processor: the number its next event should have. */
   readonly #next: (number | undefined)[] = [];
   #gaps = 0;
@@ -54,6 +56,7 @@ export class FlowDrain {
     const now = this.#kernel.monotonicNs();
     if (!this.#exporting && now - this.#lastExportNs >= this.#deltaIntervalNs) {
       this.#lastExportNs = now;
+      if (this.#isIdle()) return batches;
       const control = this.#maps.control();
       this.#maps.writeControl({ ...control, export_epoch: (control.export_epoch + 1) >>> 0 });
       this.#exporting = true;
@@ -67,6 +70,11 @@ export class FlowDrain {
       if (more === 0) break;
     }
     return batches;
+  }
+
+  /** Every denial comes with an event, or finds the ring full of them; connections are counted when they are created. */
+  #isIdle(): boolean {
+    return this.#emptySince !== undefined && !this.#moved && this.#counters().connections_created === this.#emptySince;
   }
 
   #buffer(): Uint8Array {
@@ -111,6 +119,7 @@ export class FlowDrain {
       // Where nothing was told since, nothing can have been lost since: an idle node reads no counters.
       const packets = this.#moved ? this.#packets() : undefined;
       this.#moved = false;
+      this.#emptySince = undefined;
       const full = this.#kernel.testRun(program, FRAME).result === 1;
       if (full) return true;
       // Both are lower bounds: what moves during the walk can only make them smaller. What was created before it, is not
@@ -120,6 +129,7 @@ export class FlowDrain {
       if (gone > this.#evicted) this.#evicted = gone;
       const untold = packets === undefined ? 0n : packets.seen - this.#packets().told;
       if (untold > this.#untold) this.#untold = untold;
+      if (after.iterated === before.iterated && this.#kernel.readAll(this.#maps.map('denials')).count === 0) this.#emptySince = before.connections_created;
       return false;
     } finally {
       this.#kernel.close(program);
@@ -168,6 +178,7 @@ export class FlowDrain {
   close(): void {
     this.#ring = undefined;
     this.#exporting = false;
+    this.#emptySince = undefined;
     this.#buffers.length = 0;
   }
 }

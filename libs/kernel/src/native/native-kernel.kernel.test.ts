@@ -1,5 +1,6 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -41,6 +42,24 @@ describe.skipIf(!usable)('the native kernel', () => {
     expect(() => new NativeKernel().load({ object, programs: [{ name: 'from_endpoint', kind: 'interface' }] })).toThrow(
       expect.objectContaining({ code: 'kernel.load-failed', message: expect.stringMatching(/libbpf|insn/) }),
     );
+  });
+  it('loads while signals arrive all the time', async () => {
+    const nothing = (): void => undefined;
+    process.on('SIGWINCH', nothing);
+    const storm = spawn('bash', ['-c', `while kill -WINCH ${process.pid}; do :; done`], { stdio: 'ignore' });
+    try {
+      const kernel = new NativeKernel();
+      // The second one begins long after the first signal.
+      for (let time = 0; time < 2; time += 1) {
+        const loaded = kernel.load({ object: readFileSync(OBJECT), programs: [{ name: 'from_endpoint', kind: 'interface' }] });
+        expect(Object.keys(loaded.programs)).toEqual(['from_endpoint']);
+        for (const descriptor of [...Object.values(loaded.maps), ...Object.values(loaded.programs)]) kernel.close(descriptor);
+      }
+    } finally {
+      storm.kill('SIGKILL');
+      await once(storm, 'exit');
+      process.off('SIGWINCH', nothing);
+    }
   });
   it('finds its features by trying', () => {
     const features = new NativeKernel().features();
