@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startControlPlane } from '../../tools/stack/control-plane.ts';
@@ -17,7 +17,7 @@ const tell = (sentence: string): void => void process.stderr.write(`${sentence}\
 
 const runs: FleetFigures[] = [];
 for (const size of sizes) {
-  tell(`--- ${size} agents`);
+  tell(`--- ${size} agents; ${machineState()}`);
   try {
     runs.push(await run(size));
   } catch (error) {
@@ -25,6 +25,7 @@ for (const size of sizes) {
     tell(`the run with ${size} agents ended early: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   }
 }
+tell(`--- done; ${machineState()}`);
 for (const figures of runs) tell(JSON.stringify(figures));
 const last = runs.at(-1);
 const ok = last !== undefined && last.agents === most && meetsGoals(last);
@@ -41,6 +42,12 @@ async function run(size: number): Promise<FleetFigures> {
     await plane.stop();
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+/** How busy the machine is: times of a run mean little without it. */
+function machineState(): string {
+  const [lastMinute = 0, , lastQuarter = 0] = loadavg();
+  return `load average ${lastMinute.toFixed(1)} over the last minute, ${lastQuarter.toFixed(1)} over the last quarter of an hour, on ${availableParallelism()} cores`;
 }
 
 /** A tenth of a small fleet may hold no failing node, so that only a large one must halt at the wave of a tenth. */
