@@ -1,8 +1,6 @@
-import { once } from 'node:events';
 import { Controller, Get, Headers, Inject, Param, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { ReadClusters, ReadFlows, type FlowStatistics, type IngestPosition } from '@palisade/control';
-import { DomainError } from '@palisade/errors';
 import type { Logger } from '@palisade/nest-kit';
 import type { TenantContext } from '@palisade/tenancy';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -10,15 +8,13 @@ import type { z } from 'zod';
 import { Operation } from '../access/operation.ts';
 import { InTenant } from '../access/request-context.ts';
 import { LOGGER } from '../application-parts.ts';
+import { OpenStreams } from '../event-streams/open-streams.ts';
+import { sendEvents } from '../event-streams/send-events.ts';
 import { Paging } from '../paging/page.ts';
 import { FLOW_STATISTICS } from './flow-statistics.token.ts';
 import { followFlows, ingestPositionText, parseIngestPosition } from './flow-follow.ts';
 import { followFlowsQuery, selectionOf } from './flow-query.ts';
 import { viewOfFlow } from './flow-view.ts';
-
-/** Streams open at once in this process, and per tenant; each one polls the store. */
-const MAX_STREAMS = 200;
-const MAX_TENANT_STREAMS = 20;
 
 @ApiTags('flows')
 @Controller('v1/clusters/:clusterId/flows')
@@ -28,7 +24,7 @@ export class FollowController {
   readonly #clusters: ReadClusters;
   readonly #paging: Paging;
   readonly #logger: Logger;
-  readonly #open = new Map<string, number>();
+  readonly #streams = new OpenStreams();
 
   constructor(flows: ReadFlows, @Inject(FLOW_STATISTICS) statistics: FlowStatistics, clusters: ReadClusters, paging: Paging, @Inject(LOGGER) logger: Logger) {
     this.#flows = flows;
@@ -52,24 +48,17 @@ export class FollowController {
     const list = `follow ${cluster.id}`;
     const asked = { ...(request.query as Record<string, unknown>), limit: 1, cursor: lastEventId ?? query.cursor };
     const from = this.#resume(context, list, asked) ?? (await this.#start(context, query.since));
-    const close = this.#admit(context.tenantId);
-    const gone = new AbortController();
-    reply.raw.once('close', () => gone.abort());
-    reply.hijack();
-    reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
-    reply.raw.flushHeaders();
-    try {
-      for await (const { flows, position } of followFlows(this.#flows, context, { clusterId: cluster.id, selection: selectionOf(query) }, from, gone.signal)) {
+    const close = this.#streams.admit(context.tenantId);
+    const events = async function* (this: FollowController, gone: AbortSignal): AsyncGenerator<string> {
+      for await (const { flows, position } of followFlows(this.#flows, context, { clusterId: cluster.id, selection: selectionOf(query) }, from, gone)) {
         const { next } = this.#paging.answer(context, list, asked, { items: [], next: ingestPositionText(position) }, String);
-        const text = flows.length === 0 ? `: nothing new\nid: ${next}\n\n` : flows.map((flow, index) => eventText(viewOfFlow(flow), index === flows.length - 1 ? next : undefined)).join('');
-        // A slow reader slows its own stream down, nothing else: the store keeps what comes meanwhile.
-        if (!reply.raw.write(text)) await once(reply.raw, 'drain', { signal: gone.signal }).catch(() => undefined);
+        yield flows.length === 0 ? `: nothing new\nid: ${next}\n\n` : flows.map((flow, index) => eventText(viewOfFlow(flow), index === flows.length - 1 ? next : undefined)).join('');
       }
-    } catch (error) {
-      this.#logger.warn({ err: error }, 'a flow stream broke off');
+    }.bind(this);
+    try {
+      await sendEvents(reply, events, (error) => this.#logger.warn({ err: error }, 'a flow stream broke off'));
     } finally {
       close();
-      reply.raw.end();
     }
   }
 
@@ -81,20 +70,6 @@ export class FollowController {
   #resume(context: TenantContext, list: string, asked: Parameters<Paging['request']>[2]): IngestPosition | undefined {
     const { after } = this.#paging.request(context, list, asked);
     return after === undefined ? undefined : parseIngestPosition(after);
-  }
-
-  #admit(tenantId: string): () => void {
-    const own = this.#open.get(tenantId) ?? 0;
-    const all = [...this.#open.values()].reduce((sum, count) => sum + count, 0);
-    if (own >= MAX_TENANT_STREAMS || all >= MAX_STREAMS) {
-      throw new DomainError('request.rate-limited', 'Too many flow streams are open; close one, or poll the list.', { params: { retryAfterSeconds: 10 } });
-    }
-    this.#open.set(tenantId, own + 1);
-    return () => {
-      const left = (this.#open.get(tenantId) ?? 1) - 1;
-      if (left > 0) this.#open.set(tenantId, left);
-      else this.#open.delete(tenantId);
-    };
   }
 }
 

@@ -1,13 +1,12 @@
 import 'reflect-metadata';
-import { randomUUID, webcrypto } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import { columnsOf, type FlowAccount, type FlowEnd, type FlowRecord } from '@palisade/flow';
 import { PostgresFlowSink } from '@palisade/flow-store';
-import * as x509 from '@peculiar/x509';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startApi, type ApiUnderTest, type TestTenant } from '../testing/api-under-test.ts';
@@ -20,6 +19,7 @@ import { HealthCheckRequestSchema, type HealthCheckResponse } from './generated/
 import { hubbleTime } from './hubble-flow.ts';
 import { HubbleModule } from './hubble.module.ts';
 import { HEALTH_SERVICE, OBSERVER_SERVICE } from './observer-service.ts';
+import { writeCertificate } from './testing/hubble-under-test.ts';
 
 const FRONTEND: FlowEnd = { address: '10.1.0.1', port: 40_000, identity: 1001, labels: ['k8s:app=frontend'], namespace: 'shop', workload: 'frontend-a', cluster: 'demo' };
 const BACKEND: FlowEnd = { address: '10.1.0.2', port: 8080, identity: 1002, labels: ['k8s:app=backend'], namespace: 'shop', workload: 'backend-a', cluster: 'demo' };
@@ -55,21 +55,6 @@ let client: Client;
 async function store(flows: readonly FlowRecord[], account: Partial<FlowAccount> = {}, owner = tenant): Promise<void> {
   const balance = { seen: flows.length, exported: flows.length, sampled: 0, dropped: {}, ...account };
   await sink.append([{ sender: { tenantId: owner.tenantId, clusterId: randomUUID(), nodeId: randomUUID() }, batch: { bootId: randomUUID(), seq: 1, windowStartUs: nowUs, windowEndUs: nowUs, account: balance, columns: columnsOf(flows) } }]);
-}
-
-/** A server certificate that the client trusts, in the folder the API is told of. */
-async function writeCertificate(): Promise<Buffer> {
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    name: 'CN=localhost', notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000), keys, signingAlgorithm: algorithm,
-    extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'localhost' }])],
-  });
-  const pem = certificate.toString('pem');
-  const key = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
-  writeFileSync(join(folder, 'server.crt'), pem);
-  writeFileSync(join(folder, 'server.key'), `-----BEGIN PRIVATE KEY-----\n${key}\n-----END PRIVATE KEY-----\n`);
-  return Buffer.from(pem);
 }
 
 function basic(user: string, authorization: string): Metadata {
@@ -117,7 +102,7 @@ function namesOf(responses: readonly GetFlowsResponse[]): Name[] {
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'hubble-'));
-  const root = await writeCertificate();
+  const root = await writeCertificate(folder);
   api = await startApi({ PALISADE_HUBBLE_TLS_DIR: folder, PALISADE_HUBBLE_LISTEN: { host: '127.0.0.1', port: 0 } });
   ingest = new pg.Pool({ connectionString: api.database.ingestUrl, max: 2 });
   sink = new PostgresFlowSink(ingest);

@@ -5,6 +5,7 @@ import type { FlowSourceNode, FlowSources, ReadFlows, SummarizeFlows } from '@pa
 import { DomainError, type ErrorKind } from '@palisade/errors';
 import type { Logger } from '@palisade/nest-kit';
 import type { TenantContext } from '@palisade/tenancy';
+import { OpenStreams } from '../event-streams/open-streams.ts';
 import { wire } from './field-mask.ts';
 import { HealthCheckRequestSchema, HealthCheckResponse_ServingStatus, HealthCheckResponseSchema, type HealthCheckRequest, type HealthCheckResponse } from './generated/health/health_pb.ts';
 import {
@@ -31,9 +32,8 @@ const MINUTE_US = 60_000_000;
 const HOUR_US = 3_600_000_000;
 /** A node that has sent nothing for this long is shown as unavailable. */
 const SILENT_US = 5 * MINUTE_US;
-/** Streams open at once in this process, and per tenant; each one polls the store. */
+/** Streams open at once in this process; each one polls the store. */
 const MAX_STREAMS = 100;
-const MAX_TENANT_STREAMS = 20;
 /** Nodes that one answer names. */
 const MAX_NAMED = 100;
 /** What the health check knows: the whole server, Hubble's name for the observer, and its gRPC name. */
@@ -76,7 +76,7 @@ function addressOf(peer: string): string {
 export class ObserverService {
   readonly #ports: ObserverPorts;
   readonly #startedUs = Date.now() * 1000;
-  readonly #streams = new Map<string, number>();
+  readonly #streams = new OpenStreams(MAX_STREAMS);
 
   constructor(ports: ObserverPorts) {
     this.#ports = ports;
@@ -128,7 +128,7 @@ export class ObserverService {
     let close: (() => void) | undefined;
     try {
       const context = await this.#admit(call);
-      close = this.#openStream(context.tenantId);
+      close = this.#streams.admit(context.tenantId);
       // A database that does not answer just now, or a busy tenant, is no reason to end a stream.
       const stillAdmitted = (): Promise<unknown> => this.#admit(call).catch((error: unknown) => (isRefusal(error) ? fail(error) : undefined));
       readmit = setInterval(() => void stillAdmitted(), this.#ports.readmitMs);
@@ -154,18 +154,6 @@ export class ObserverService {
       yield create(GetFlowsResponseSchema, { responseTypes: { case: 'nodeStatus', value: event }, time: hubbleTime(nowUs) });
     }
     yield* getFlows(this.#ports.flows, context, request, signal);
-  }
-
-  #openStream(tenantId: string): () => void {
-    const own = this.#streams.get(tenantId) ?? 0;
-    const all = [...this.#streams.values()].reduce((total, count) => total + count, 0);
-    if (own >= MAX_TENANT_STREAMS || all >= MAX_STREAMS) throw new DomainError('request.rate-limited', 'Too many flow streams are open; close one, or try again later.');
-    this.#streams.set(tenantId, own + 1);
-    return () => {
-      const left = (this.#streams.get(tenantId) ?? 1) - 1;
-      if (left > 0) this.#streams.set(tenantId, left);
-      else this.#streams.delete(tenantId);
-    };
   }
 
   async #nodes(context: TenantContext): Promise<GetNodesResponse> {

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Controller, Get, Headers, Inject, Param, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
@@ -11,7 +10,8 @@ import { z } from 'zod';
 import { Operation } from '../access/operation.ts';
 import { InTenant } from '../access/request-context.ts';
 import { LOGGER } from '../application-parts.ts';
-import { OpenStreams } from './open-streams.ts';
+import { OpenStreams } from '../event-streams/open-streams.ts';
+import { sendEvents } from '../event-streams/send-events.ts';
 import { followRollout } from './rollout-follow.ts';
 
 export const followRolloutQuery = z.strictObject({ after: z.string().optional() });
@@ -43,21 +43,15 @@ export class FollowRolloutController {
     if (after !== undefined && !isUuid(after)) throw new DomainError('request.invalid', 'Resume with the id of an event of this rollout.', { pointer: '/after' });
     await this.#read.get(context, clusterId, rolloutId);
     const close = this.#streams.admit(context.tenantId);
-    const gone = new AbortController();
-    reply.raw.once('close', () => gone.abort());
-    reply.hijack();
-    reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
-    reply.raw.flushHeaders();
+    const pause = (gone: AbortSignal) => () => delay(500, undefined, { signal: gone }).catch(() => undefined);
     try {
-      const pause = () => delay(500, undefined, { signal: gone.signal }).catch(() => undefined);
-      for await (const text of followRollout({ read: this.#read, context, clusterId, rolloutId, after, pause, gone: gone.signal })) {
-        if (!reply.raw.write(text)) await once(reply.raw, 'drain', { signal: gone.signal }).catch(() => undefined);
-      }
-    } catch (error) {
-      this.#logger.warn({ err: error }, 'a rollout stream broke off');
+      await sendEvents(
+        reply,
+        (gone) => followRollout({ read: this.#read, context, clusterId, rolloutId, after, pause: pause(gone), gone }),
+        (error) => this.#logger.warn({ err: error }, 'a rollout stream broke off'),
+      );
     } finally {
       close();
-      reply.raw.end();
     }
   }
 }

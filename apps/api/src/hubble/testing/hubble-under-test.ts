@@ -36,7 +36,8 @@ interface Definition {
   readonly responseDeserialize: (bytes: Buffer) => never;
 }
 
-async function writeCertificate(folder: string): Promise<Buffer> {
+/** A server certificate that the client trusts, in the folder the API is told of. */
+export async function writeCertificate(folder: string): Promise<Buffer> {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
