@@ -28,9 +28,15 @@ export function policyOf(count: number): PolicyEntry[] {
   return entries;
 }
 
-/** Drops to other addresses and ports, then accepts: what a rule list has to walk. */
-function ruleLines(count: number, line: (address: string, port: number) => string): string {
-  return Array.from({ length: count }, (_, index) => line(`10.200.${(index >> 8) & 255}.${index & 255}`, 8000 + (index % 10))).join('\n');
+/**
+ * The other filters say what Palisade's policy says, in their own words: what belongs to a known connection passes, then `count`
+ * pairs of other sources and ports, the traffic's own last, all else is dropped.
+ */
+function otherPairs(count: number, line: (source: string, port: number) => string): string[] {
+  return Array.from({ length: count - 1 }, (_, index) => {
+    const host = Math.floor(index / 10);
+    return line(`10.200.${(host >> 8) & 255}.${host & 255}`, 8000 + (index % 10));
+  });
 }
 
 export function palisade(count: number): Filter {
@@ -57,11 +63,16 @@ function load(network: TestNetwork, command: string, input: string): void {
   execFileSync('nsenter', [`--net=${network.nodePath}`, ...command.split(' ')], { input, stdio: ['pipe', 'ignore', 'pipe'] });
 }
 
-/** `legacy`: x_tables; `nft`: the same command over nf_tables. */
+/** A rule each. `legacy`: x_tables; `nft`: the same command over nf_tables. */
 export function iptables(count: number, kind: 'legacy' | 'nft'): Filter {
   return async (network) => {
-    const rules = ruleLines(count, (address, port) => `-A FORWARD -d ${address}/32 -p tcp -m tcp --dport ${port} -j DROP`);
-    load(network, `iptables-${kind}-restore`, `*filter\n:FORWARD ACCEPT [0:0]\n${rules}\nCOMMIT\n`);
+    const [client, server] = [network.pod('client').address, network.pod('server').address];
+    const rules = [
+      '-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
+      ...otherPairs(count, (source, port) => `-A FORWARD -s ${source}/32 -d ${server}/32 -p tcp -m tcp --dport ${port} -j ACCEPT`),
+      `-A FORWARD -s ${client}/32 -d ${server}/32 -j ACCEPT`,
+    ];
+    load(network, `iptables-${kind}-restore`, ['*filter', ':FORWARD DROP [0:0]', ...rules, 'COMMIT', ''].join('\n'));
     return undefined;
   };
 }
@@ -71,31 +82,56 @@ export function hasCommand(name: string): boolean {
   return (process.env['PATH'] ?? '').split(':').concat('/usr/sbin', '/sbin').some((folder) => existsSync(`${folder}/${name}`));
 }
 
+/** A chain that passes what is known, then decides by `rules`; `declarations` come before it. */
+function nftTable(declarations: string, rules: readonly string[]): string {
+  return [
+    'table ip bench {', declarations, 'chain forward {', 'type filter hook forward priority 0; policy drop;', 'ct state established,related accept',
+    ...rules, '}', '}', '',
+  ].join('\n');
+}
+
+/** A rule each. */
 export function nftRules(count: number): Filter {
   return async (network) => {
-    const rules = ruleLines(count, (address, port) => `add rule ip bench forward ip daddr ${address} tcp dport ${port} drop`);
-    load(network, 'nft -f -', `add table ip bench\nadd chain ip bench forward { type filter hook forward priority 0 ; }\n${rules}\n`);
+    const [client, server] = [network.pod('client').address, network.pod('server').address];
+    load(network, 'nft -f -', nftTable('', [
+      ...otherPairs(count, (source, port) => `ip saddr ${source} ip daddr ${server} tcp dport ${port} accept`),
+      `ip saddr ${client} ip daddr ${server} accept`,
+    ]));
     return undefined;
   };
 }
 
+const NFT_KEY = 'ipv4_addr . ipv4_addr . inet_proto . inet_service';
+
+/** The elements of a set or map over source, destination, protocol and port: other pairs, then the traffic's own. */
+function nftElements(count: number, network: TestNetwork, verdict: string): string {
+  const [client, server] = [network.pod('client').address, network.pod('server').address];
+  const own = [5000, 5001, 5002, 5003].flatMap((port) => ['tcp', 'udp'].map((protocol) => `${client} . ${server} . ${protocol} . ${port}${verdict}`));
+  const others = otherPairs(count - own.length + 1, (source, port) => `${source} . ${server} . tcp . ${port}${verdict}`);
+  return [...others, ...own].join(',\n');
+}
+
+/** One lookup in a verdict map. */
 export function nftMap(count: number): Filter {
   return async (network) => {
-    const elements = ruleLines(count, (address, port) => `${address} . ${port} : drop,`);
-    load(network, 'nft -f -',
-      `add table ip bench\nadd map ip bench verdicts { type ipv4_addr . inet_service : verdict ; }\nadd element ip bench verdicts {\n${elements}\n}\n` +
-      'add chain ip bench forward { type filter hook forward priority 0 ; }\nadd rule ip bench forward ip daddr . th dport vmap @verdicts\n');
+    const elements = nftElements(count, network, ' : accept');
+    load(network, 'nft -f -', nftTable(
+      `map verdicts { type ${NFT_KEY} : verdict; elements = { ${elements} }; }`,
+      ['ip saddr . ip daddr . meta l4proto . th dport vmap @verdicts'],
+    ));
     return undefined;
   };
 }
 
-/** A set of denied (address, port) pairs. */
+/** One lookup in a set of what may pass. */
 export function nftSet(count: number): Filter {
   return async (network) => {
-    const elements = ruleLines(count, (address, port) => `${address} . ${port},`);
-    load(network, 'nft -f -',
-      `add table ip bench\nadd set ip bench denied { type ipv4_addr . inet_service ; }\nadd element ip bench denied {\n${elements}\n}\n` +
-      'add chain ip bench forward { type filter hook forward priority 0 ; }\nadd rule ip bench forward ip daddr . th dport @denied drop\n');
+    const elements = nftElements(count, network, '');
+    load(network, 'nft -f -', nftTable(
+      `set allowed { type ${NFT_KEY}; elements = { ${elements} }; }`,
+      ['ip saddr . ip daddr . meta l4proto . th dport @allowed accept'],
+    ));
     return undefined;
   };
 }

@@ -4,6 +4,7 @@
  */
 
 import { kernelUnavailable } from '../../apps/agent/src/enforcer/testing/kernel-available.ts';
+import { COMPARISON_NEEDS, ensureSystemPackages } from '../../tools/dev/system-packages.ts';
 import { FIGURES } from './comparisons.ts';
 import { measureFootprint } from './footprint.ts';
 import { measurePrograms } from './program-cost.ts';
@@ -43,6 +44,7 @@ async function main(): Promise<void> {
     finish({}, { reason: unavailable }, false);
     return;
   }
+  await ensureSystemPackages(COMPARISON_NEEDS, 'the comparisons with nftables and iptables');
   const singles = {
     ...(await step('programs', () => measurePrograms(quick ? 40 : 150))),
     ...(await step('tables', measureTables)),

@@ -35,6 +35,12 @@ export const KERNEL_TEST_NEEDS: readonly Need[] = [
 /** For the tests of the job queue on its production backend. */
 export const REDIS_NEEDS: readonly Need[] = [{ program: 'redis-server', package: 'redis-server' }];
 
+/** For the benchmark of the datapath: what it is compared with. */
+export const COMPARISON_NEEDS: readonly Need[] = [
+  { program: 'nft', package: 'nftables' },
+  { program: 'iptables-legacy-restore', package: 'iptables' },
+];
+
 function onPath(program: string): boolean {
   return (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, program)));
 }
