@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -38,10 +38,25 @@ interface Ports {
 }
 
 const DEADLINE_MS = 60_000;
+/** A server that has crashed may keep its port open and say nothing. */
+const ANSWER_MS = 5_000;
 
 async function until(what: string, log: string, test: () => Promise<boolean>): Promise<void> {
   for (const end = performance.now() + DEADLINE_MS; performance.now() < end; await delay(100)) if (await test().catch(() => false)) return;
   throw new Error(`${what} did not answer:\n${readFileSync(log, 'utf8').slice(-2_000)}`);
+}
+
+/** ZooKeeper's four-letter word `srvr`, the one that is open by default. */
+async function zooKeeperServes(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1').setTimeout(ANSWER_MS, () => socket.destroy());
+  try {
+    socket.write('srvr');
+    let said = '';
+    for await (const chunk of socket) said += String(chunk);
+    return said.includes('Mode: standalone');
+  } finally {
+    socket.destroy();
+  }
 }
 
 function replicaConfig(folder: string, own: Ports, all: readonly Ports[], zookeeper: number, name: string): string {
@@ -88,7 +103,8 @@ export async function startDebianPair(root: string): Promise<DebianPair> {
   const zookeeperPort = await freePort();
   const java = [join(root, 'usr/lib/jvm/default-java/bin/java'), '/usr/bin/java'].find((path) => existsSync(path)) ?? 'java';
   writeFileSync(join(folder, 'zoo.cfg'), [`tickTime=500`, `dataDir=${folder}/zookeeper`, `clientPort=${zookeeperPort}`, 'clientPortAddress=127.0.0.1', 'admin.enableServer=false', ''].join('\n'));
-  const zookeeper = startProgram(java, ['-Xmx128m', '-cp', classPath(root), 'org.apache.zookeeper.server.quorum.QuorumPeerMain', 'zoo.cfg'], folder, join(folder, 'zookeeper.log'), process.env);
+  const zookeeperLog = join(folder, 'zookeeper.log');
+  const zookeeper = startProgram(java, ['-Xmx128m', '-cp', classPath(root), 'org.apache.zookeeper.server.quorum.QuorumPeerMain', 'zoo.cfg'], folder, zookeeperLog, process.env);
   const ports: Ports[] = [];
   for (const _ of [1, 2]) ports.push({ http: await freePort(), tcp: await freePort(), interserver: await freePort() });
   const libraries = ['usr/lib/x86_64-linux-gnu', 'lib/x86_64-linux-gnu'].map((path) => join(root, path)).join(':');
@@ -107,7 +123,8 @@ export async function startDebianPair(root: string): Promise<DebianPair> {
       async start() {
         child = startProgram(join(root, 'usr/sbin/clickhouse-server'), ['--config-file=config.xml'], home, log, { ...process.env, LD_LIBRARY_PATH: libraries });
         // Replication begins once ZooKeeper answers, too.
-        await until('clickhouse-server', log, async () => (await fetch(`${url}/?query=${encodeURIComponent(`SELECT count() FROM system.zookeeper WHERE path = '/'`)}`)).ok);
+        const asked = `${url}/?query=${encodeURIComponent(`SELECT count() FROM system.zookeeper WHERE path = '/'`)}`;
+        await until('clickhouse-server', log, async () => (await fetch(asked, { signal: AbortSignal.timeout(ANSWER_MS) })).ok);
       },
     };
   };
@@ -119,6 +136,8 @@ export async function startDebianPair(root: string): Promise<DebianPair> {
     rmSync(folder, { recursive: true, force: true });
   };
   try {
+    // This clickhouse-server crashes when it is asked for ZooKeeper twice before ZooKeeper is there.
+    await until('ZooKeeper', zookeeperLog, () => zooKeeperServes(zookeeperPort));
     await Promise.all([first.start(), second.start()]);
   } catch (error) {
     await stop();

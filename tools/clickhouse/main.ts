@@ -13,7 +13,7 @@ interface Report {
   readonly numPassedTests: number;
   readonly numFailedTests: number;
   readonly numPendingTests: number;
-  readonly testResults: readonly { readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[] }[];
+  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[] }[];
 }
 
 const folder = import.meta.dirname;
@@ -51,8 +51,11 @@ async function main(): Promise<number> {
     const skipped = testResults.flatMap(({ assertionResults }) => assertionResults.filter(({ status }) => status === 'skipped' || status === 'pending'));
     for (const { fullName } of skipped) say(`skipped: ${fullName}`);
   }
-  process.stdout.write(`${numPassedTests} passed, ${numFailedTests} failed, ${numPendingTests} skipped\n`);
-  return code !== 0 ? code : numFailedTests === 0 ? 0 : 1;
+  // A file whose set-up failed has no failed test: its tests count as skipped.
+  const neverRan = testResults.filter(({ status, assertionResults }) => status === 'failed' && !assertionResults.some((one) => one.status === 'failed')).length;
+  const failed = numFailedTests + neverRan;
+  process.stdout.write(`${numPassedTests} passed, ${failed} failed, ${numPendingTests} skipped\n`);
+  return code !== 0 ? code : failed === 0 ? 0 : 1;
 }
 
 process.exitCode = await main();
