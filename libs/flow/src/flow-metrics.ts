@@ -46,13 +46,19 @@ function endName({ namespace, workload }: CountedEnd): string {
   return workload === undefined ? (namespace ?? 'unknown') : `${namespace ?? ''}/${workload}`;
 }
 
+function isWorld({ labels }: FlowEdge['destination']): boolean {
+  return labels.includes('reserved:world');
+}
+
 /** All series have all labels of their metric, in alphabetical order. */
 class HubbleTables {
   readonly flows = new CounterTable();
   readonly drops = new CounterTable();
   readonly ports = new CounterTable();
   readonly verdicts = new CounterTable();
+  readonly toWorld = new CounterTable();
   readonly httpRequests = new CounterTable();
+  readonly httpResponses = new CounterTable();
   readonly httpDuration = new HistogramTable(LATENCY_BOUNDS_S);
   readonly dnsQueries = new CounterTable();
   readonly dnsResponses = new CounterTable();
@@ -68,6 +74,8 @@ class HubbleTables {
     this.flows.add({ protocol, subtype: '', type: edge.verdict === 'dropped' ? 'Drop' : 'Trace', verdict }, edge.flows);
     if (edge.verdict === 'forwarded' || edge.verdict === 'redirected') this.ports.add({ port: WITHOUT_PORTS.includes(edge.protocol) ? '0' : String(edge.port), protocol }, edge.flows);
     if (edge.verdict === 'dropped') this.drops.add({ protocol, reason: DROP_NAMES[edge.dropReason ?? ''] ?? 'DROP_REASON_UNKNOWN' }, edge.flows);
+    // As Hubble by default: of drops, only those by a policy.
+    if (isWorld(edge.destination) && (edge.verdict !== 'dropped' || edge.dropReason === 'policy-denied')) this.toWorld.add({ protocol, verdict }, edge.flows);
     const [policy] = edge.policies;
     const match = policy === undefined ? 'unknown' : policy.index === undefined ? 'none' : 'all';
     this.verdicts.add({ action: edge.verdict, destination: ends.destination, direction: policy?.direction ?? 'unknown', match, source: ends.source }, edge.flows);
@@ -81,6 +89,7 @@ class HubbleTables {
     if (count.http !== undefined) {
       const { method, status } = count.http;
       this.httpRequests.add({ destination: ends.destination, method, protocol: 'HTTP/1.1', reporter, source: ends.source, status: status === undefined ? '' : String(status) }, count.flows);
+      if (status !== undefined) this.httpResponses.add({ destination: ends.destination, method, reporter, source: ends.source, status: String(status) }, count.flows);
       this.flows.add({ protocol: 'HTTP', subtype: 'HTTP', type: 'L7', verdict: count.verdict.toUpperCase() }, count.flows);
     }
     if (count.dns !== undefined) this.#addDns(count, count.dns, ends);
@@ -114,12 +123,14 @@ class HubbleTables {
       this.drops.family('hubble_drop_total', 'Number of drops', cap),
       this.ports.family('hubble_port_distribution_total', 'Numbers of packets distributed by destination port', cap),
       this.verdicts.family('hubble_policy_verdicts_total', 'Total number of policy verdict events', cap),
+      this.toWorld.family('hubble_flows_to_world_total', 'Total number of flows to reserved:world', cap),
       this.tcpFlags.family('hubble_tcp_flags_total', 'TCP flag occurrences', cap),
       this.icmp.family('hubble_icmp_total', 'Number of ICMP messages', cap),
       this.dnsQueries.family('hubble_dns_queries_total', 'Number of DNS queries observed', cap),
       this.dnsResponses.family('hubble_dns_responses_total', 'Number of DNS responses observed', cap),
       this.dnsTypes.family('hubble_dns_response_types_total', 'Number of DNS responses observed by type', cap),
       this.httpRequests.family('hubble_http_requests_total', 'Count of HTTP requests', cap),
+      this.httpResponses.family('hubble_http_responses_total', 'Count of HTTP responses', cap),
       this.httpDuration.family('hubble_http_request_duration_seconds', 'Quantiles of HTTP request duration in seconds', cap),
       this.lost.family('hubble_lost_events_total', 'Number of lost events', cap),
     ];
@@ -127,8 +138,8 @@ class HubbleTables {
 }
 
 function addLosses({ lost }: HubbleTables, { 'ring-full': ring = 0, ...others }: FlowLosses): void {
-  lost.add({ source: 'PERF_EVENT_RING_BUFFER' }, ring);
-  lost.add({ source: 'OBSERVER_EVENTS_QUEUE' }, Object.values(others).reduce((sum, count) => sum + count, 0));
+  lost.add({ source: 'perf_event_ring_buffer' }, ring);
+  lost.add({ source: 'observer_events_queue' }, Object.values(others).reduce((sum, count) => sum + count, 0));
 }
 
 /**
