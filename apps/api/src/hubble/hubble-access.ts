@@ -20,6 +20,11 @@ function basicCredentials(header: string | undefined): { user: string; password:
   return colon < 0 ? undefined : { user: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
+/** One answer to every cause, as for tokens; in the words of who calls with the CLI. */
+function refused(): DomainError {
+  return new DomainError('auth.unauthenticated', 'Send basic auth with the tenant as user and a valid API token (pal_…) as password.');
+}
+
 /**
  * Who calls: basic auth with the tenant (name or id) as user and an API token as password, or the token as bearer.
  * @throws DomainError `auth.unauthenticated`, `auth.forbidden`, `request.rate-limited`
@@ -40,8 +45,9 @@ export class HubbleAccess {
       if (!rolesAllow(context.actor.roles, 'flows:read')) throw new DomainError('auth.forbidden', 'The roles of this token do not include flows:read.');
       return context;
     } catch (error) {
-      if (error instanceof DomainError && error.code === 'auth.unauthenticated') limits.chargeUnknown(address);
-      throw error;
+      if (!(error instanceof DomainError) || error.code !== 'auth.unauthenticated') throw error;
+      limits.chargeUnknown(address);
+      throw refused();
     }
   }
 
@@ -50,6 +56,6 @@ export class HubbleAccess {
     const { tenantId, actor } = await this.#ports.authenticate.execute(basic === undefined ? authorization : `Bearer ${basic.password}`);
     const context = { tenantId, actor, sourceAddress };
     if (basic === undefined || basic.user.toLowerCase() === tenantId || basic.user === (await this.#ports.tenantName(context))) return context;
-    throw new DomainError('auth.unauthenticated', 'The user is not the tenant of this token.');
+    throw refused();
   }
 }

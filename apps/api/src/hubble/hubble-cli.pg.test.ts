@@ -64,6 +64,24 @@ describe('hubble observe', () => {
     expect(namesOf(await hubble.collect({ until: hubbleTime(nowUs - 7_500_000) }))).toEqual(['days', 'dropped', 'http']);
   });
 
+  it('--since and --until bound what --first and --last count', async () => {
+    const [since, until] = [hubbleTime(nowUs - 8_500_000), hubbleTime(nowUs - 5_500_000)];
+    expect(namesOf(await hubble.collect({ since }))).toEqual(['http', 'dns', 'ping', 'verdict']);
+    expect(namesOf(await hubble.collect({ since, until }))).toEqual(['http', 'dns', 'ping']);
+    expect(namesOf(await hubble.collect({ since, until, number: 1n }))).toEqual(['ping']);
+    expect(namesOf(await hubble.collect({ since, number: 2n, first: true }))).toEqual(['http', 'dns']);
+  });
+
+  it('--allowlist and --denylist together leave out what both match', async () => {
+    expect(namesOf(await last20([{ destinationPod: ['shop/backend'] }], [{ protocol: ['icmp'] }, { httpStatusCode: ['5+'] }]))).toEqual(['days', 'verdict']);
+  });
+
+  it('--uuid finds the one flow, and none for an id that nothing has', async () => {
+    const [flow] = (await last20([{ verdict: [2] }])).flatMap(({ responseTypes }) => (responseTypes.case === 'flow' ? [responseTypes.value] : []));
+    expect(namesOf(await last20([{ uuid: [flow?.uuid ?? ''] }]))).toEqual(['dropped']);
+    expect(namesOf(await last20([{ uuid: ['00000000-0000-0000-0000-000000000000'] }]))).toEqual([]);
+  });
+
   const FLAGS: readonly (readonly [string, Filter[], Name[]])[] = [
     ['--type l7', [{ eventType: [{ type: 129 }] }], ['http', 'dns']],
     ['--type drop', [{ eventType: [{ type: 1 }] }], ['dropped']],
@@ -95,6 +113,39 @@ describe('hubble observe', () => {
     ['--from-identity 1001 --to-identity world', [{ sourceIdentity: [1001], destinationIdentity: [2] }], ['dns']],
     ['-6', [{ ipVersion: [2] }], []],
     ['--trace-id', [{ traceId: ['abc'] }], []],
+    ['--ip-trace-id', [{ ipTraceId: [7n] }], []],
+    ['-4', [{ ipVersion: [1] }], NAMES],
+    ['--ip-version none', [{ ipVersion: [0] }], []],
+    ['--interface vethfa', [{ interface: [{ name: 'vethfa' }] }], NAMES],
+    ['--interface eth0', [{ interface: [{ name: 'eth0' }] }], []],
+    ['--encrypted', [{ encrypted: [true] }], []],
+    ['--unencrypted', [{ encrypted: [false] }], NAMES],
+    ['--snat-ip', [{ sourceIpXlated: ['10.1.0.0/16'] }], []],
+    ['--from-ip', [{ sourceIp: ['10.1.0.0/24'] }], NAMES],
+    ['--to-ip', [{ destinationIp: ['2001:db8::/32'] }], ['dns']],
+    ['--ip', [{ sourceIp: ['10.1.0.3'] }, { destinationIp: ['10.1.0.3'] }], ['dropped']],
+    ['--to-label', [{ destinationLabel: ['app=db'] }], ['dropped']],
+    ['-l with a set', [{ sourceLabel: ['app in (db,web)'] }, { destinationLabel: ['app in (db,web)'] }], ['dropped']],
+    ['--to-label reserved:world', [{ destinationLabel: ['reserved:world'] }], ['dns']],
+    ['--from-pod', [{ sourcePod: ['shop/front'] }], NAMES],
+    ['--pod without a namespace', [{ sourcePod: ['frontend'] }, { destinationPod: ['frontend'] }], []],
+    ['--from-port', [{ sourcePort: ['40000'] }], ['days', 'dropped', 'http', 'dns', 'verdict']],
+    ['--identity', [{ sourceIdentity: [1003] }, { destinationIdentity: [1003] }], ['dropped']],
+    ['--from-cluster', [{ sourceClusterName: ['demo'] }], NAMES],
+    ['--to-cluster', [{ destinationClusterName: ['demo'] }], ['days', 'dropped', 'http', 'ping', 'verdict']],
+    ['--workload', [{ sourceWorkload: [{ name: 'db' }] }, { destinationWorkload: [{ name: 'db' }] }], ['dropped']],
+    ['--from-service', [{ sourceService: ['shop/frontend'] }], []],
+    ['--fqdn', [{ sourceFqdn: ['*.example.com'] }, { destinationFqdn: ['*.example.com'] }], ['dns']],
+    ['--http-method get', [{ httpMethod: ['get'] }], ['http']],
+    ['--http-url', [{ httpUrl: ['cart/.'] }], ['http']],
+    ['--http-header', [{ httpHeader: [{ key: 'host', value: 'shop' }] }], []],
+    ['--tcp-flags SYN,ACK', [{ tcpFlags: [{ SYN: true, ACK: true }] }], ['http', 'verdict']],
+    ['--type drop:133', [{ eventType: [{ type: 1, matchSubType: true, subType: 133 }] }], ['dropped']],
+    ['--type capture', [{ eventType: [{ type: 3 }] }], []],
+    ['--type trace-sock', [{ eventType: [{ type: 7 }] }], []],
+    ['--traffic-direction egress', [{ trafficDirection: [2] }], ['days', 'dropped', 'http', 'dns', 'ping']],
+    ['--node-name with a pattern', [{ nodeName: ['node-*'] }], NAMES],
+    ['--protocol TCP', [{ protocol: ['TCP'] }], ['days', 'dropped', 'http', 'verdict']],
   ];
 
   it.each(FLAGS)('%s', async (_, filters, expected) => {
@@ -219,6 +270,13 @@ describe('hubble status, list nodes, list namespaces, watch', () => {
   it.each(['GetAgentEvents', 'GetDebugEvents'])('%s is not implemented, and says so', async (name) => {
     const method = { ...OBSERVER_SERVICE['ServerStatus'], path: `/observer.Observer/${name}` };
     await expect(hubble.unary(method, create(ServerStatusRequestSchema))).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
+  });
+
+  it('list nodes divides the flows of a node by the time in which it reported them', async () => {
+    const { nodes } = await hubble.unary<GetNodesResponse>(OBSERVER_SERVICE['GetNodes'], create(GetNodesRequestSchema));
+    // The batch began five days ago: an hour is counted.
+    expect(nodes.some(({ uptimeNs }) => uptimeNs === 3_600_000_000_000n)).toBe(true);
+    expect(nodes.every(({ uptimeNs }) => uptimeNs > 0n && uptimeNs <= 3_600_000_000_000n)).toBe(true);
   });
 
   it('answers within the deadline of the CLI or not at all', async () => {

@@ -163,7 +163,8 @@ export class ObserverService {
     return create(GetNodesResponseSchema, {
       nodes: nodes.map((node) => ({
         name: node.name, version: this.#ports.version, state: isSilent(node, nowUs) ? NodeState.NODE_UNAVAILABLE : NodeState.NODE_CONNECTED, tls: { enabled: true, serverName: '' },
-        uptimeNs: BigInt(nowUs - this.#startedUs) * 1000n, ...(told ? { numFlows: BigInt(node.storedFlows), maxFlows: BigInt(node.storedFlows), seenFlows: BigInt(node.seenFlows) } : {}),
+        // Clients divide the flows by it.
+        uptimeNs: BigInt(Math.max(0, nowUs - node.countedSinceUs)) * 1000n, ...(told ? { numFlows: BigInt(node.storedFlows), maxFlows: BigInt(node.storedFlows), seenFlows: BigInt(node.seenFlows) } : {}),
       })),
     });
   }

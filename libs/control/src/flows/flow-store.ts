@@ -156,7 +156,8 @@ export interface FlowSourceNode {
   readonly name: string;
   /** When its last batch was stored. */
   readonly lastReportUs: number;
-  /** Since the time asked about. */
+  /** Where the time begins that the numbers below count: the first that the node reported on, or the time asked about. */
+  readonly countedSinceUs: number;
   readonly storedFlows: number;
   readonly seenFlows: number;
 }

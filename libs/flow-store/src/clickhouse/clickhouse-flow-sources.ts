@@ -21,12 +21,13 @@ export class ClickHouseFlowSources implements FlowSources {
   async nodes(context: TenantContext, sinceUs: number): Promise<readonly FlowSourceNode[]> {
     const question = new TenantQuestion(this.#session, this.#words, context);
     const from = question.from('flow_batch', [`received_us >= ${question.add('UInt64', Math.max(0, Math.trunc(sinceUs)))}`, ...clusterCondition(context, undefined, question)]);
-    const rows = await question.rows<{ node_id: string; cluster_id: string; name: string; last_us: string; stored: string; seen_flows: string }>(
-      `SELECT node_id, cluster_id, argMax(node, batch_id * (node != '')) AS name, max(received_us) AS last_us, sum(rows) AS stored, sum(seen) AS seen_flows
+    const rows = await question.rows<{ node_id: string; cluster_id: string; name: string; last_us: string; since_us: string; stored: string; seen_flows: string }>(
+      `SELECT node_id, cluster_id, argMax(node, batch_id * (node != '')) AS name, max(received_us) AS last_us, min(window_start_us) AS since_us, sum(rows) AS stored, sum(seen) AS seen_flows
         ${from} GROUP BY node_id, cluster_id ORDER BY name, node_id LIMIT ${MAX_NODES}`,
     );
     return rows.map((row) => ({
       nodeId: row.node_id, clusterId: row.cluster_id, name: row.name === '' ? row.node_id : row.name, lastReportUs: Number(row.last_us),
+      countedSinceUs: Math.max(sinceUs, Number(row.since_us)),
       storedFlows: Number(row.stored), seenFlows: Number(row.seen_flows),
     }));
   }

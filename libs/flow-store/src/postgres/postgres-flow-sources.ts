@@ -16,15 +16,17 @@ export class PostgresFlowSources implements FlowSources {
 
   nodes(context: TenantContext, sinceUs: number): Promise<readonly FlowSourceNode[]> {
     return inReadTransaction(this.#pool, context, async (client) => {
-      const { rows } = await client.query<{ node_id: string; cluster_id: string; name: string | null; last_us: string; stored: string; seen: string }>(
+      const { rows } = await client.query<{ node_id: string; cluster_id: string; name: string | null; last_us: string; since_us: string; stored: string; seen: string }>(
         `SELECT b.node_id, b.cluster_id, (SELECT o.node FROM palisade.flow_observer o WHERE o.node_id = b.node_id ORDER BY o.id DESC LIMIT 1) AS name,
-            (extract(epoch FROM max(b.received_at)) * 1000000)::bigint AS last_us, sum(b."rows") AS stored, sum(b.seen) AS seen
+            (extract(epoch FROM max(b.received_at)) * 1000000)::bigint AS last_us,
+            (extract(epoch FROM greatest(min(b.window_start), $1::timestamptz)) * 1000000)::bigint AS since_us, sum(b."rows") AS stored, sum(b.seen) AS seen
           FROM palisade.flow_batch b WHERE b.received_at >= $1::timestamptz AND ($2::uuid[] IS NULL OR b.cluster_id = ANY ($2::uuid[]))
           GROUP BY b.node_id, b.cluster_id ORDER BY name, b.node_id LIMIT $3`,
         [timestampText(sinceUs), clustersOf(context), MAX_NODES],
       );
       return rows.map((row) => ({
-        nodeId: row.node_id, clusterId: row.cluster_id, name: row.name ?? row.node_id, lastReportUs: Number(row.last_us), storedFlows: Number(row.stored), seenFlows: Number(row.seen),
+        nodeId: row.node_id, clusterId: row.cluster_id, name: row.name ?? row.node_id, lastReportUs: Number(row.last_us),
+        countedSinceUs: Number(row.since_us), storedFlows: Number(row.stored), seenFlows: Number(row.seen),
       }));
     });
   }

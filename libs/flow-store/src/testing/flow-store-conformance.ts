@@ -290,10 +290,11 @@ export function describeFlowStore(name: string, open: () => Promise<FlowStoreUnd
     it('knows who reported, and about which namespaces', async () => {
       await storeTraffic();
       const sinceUs = pastUs - SECOND_US;
-      expect(await store.sources.nodes(context, sinceUs)).toMatchObject([{ nodeId: sender.nodeId, name: 'node-a', storedFlows: 7, seenFlows: 7 }]);
+      expect(await store.sources.nodes(context, sinceUs)).toMatchObject([{ nodeId: sender.nodeId, name: 'node-a', storedFlows: 7, seenFlows: 7, countedSinceUs: pastUs }]);
       expect(await store.sources.namespaces(context, sinceUs)).toEqual([{ cluster: 'demo', namespace: 'data' }, { cluster: 'demo', namespace: 'shop' }]);
       expect(await store.sources.namespaces(scoped({ namespaces: ['data'] }), sinceUs)).toEqual([{ cluster: 'demo', namespace: 'data' }]);
       expect(await store.sources.nodes(scoped({ clusters: [] }), sinceUs)).toEqual([]);
+      expect(await store.sources.nodes(context, pastUs + SECOND_US)).toMatchObject([{ countedSinceUs: pastUs + SECOND_US }]);
     });
 
     it('adds nothing to the sums for a replayed batch', async () => {
