@@ -17,6 +17,8 @@ export interface OperationOptions {
   readonly status?: number;
   /** What is sent: fields that it does not name are stripped. Absent: nothing is sent, or a stream. */
   readonly response?: z.ZodType;
+  /** Instead of `response`, where a parameter can leave out what that requires; the document keeps to `response`. */
+  readonly sends?: z.ZodType;
   /** Takes `Idempotency-Key`: every POST that creates. */
   readonly creates?: boolean;
   /** Takes `If-Match`. */
@@ -41,7 +43,7 @@ export function Operation(options: OperationOptions): MethodDecorator {
     ApiOperation({ summary: options.summary, operationId: options.id }),
     ApiResponse({ status, description: 'Done', ...success, ...(options.response === undefined ? {} : { standardSchema: options.response }) }),
     ...[...new Set(errors)].toSorted((a, b) => a - b).map((error) => ApiResponse({ status: error, description: 'Problem (RFC 9457)', standardSchema: problemSchema })),
-    ...(options.response === undefined ? [] : [SerializeOptions({ schema: options.response })]),
+    ...(options.response === undefined ? [] : [SerializeOptions({ schema: options.sends ?? options.response })]),
     ...(options.creates ? [ApiHeader({ name: 'Idempotency-Key', required: false, description: 'Repeats of a request with this key answer the first answer' })] : []),
     ...(options.conditional ? [ApiHeader({ name: 'If-Match', required: false, description: 'Entity tag the change is based on' })] : []),
   );

@@ -1,10 +1,11 @@
 import { Readable } from 'node:stream';
-import { Controller, Get, Param, Query, Req, StreamableFile } from '@nestjs/common';
+import { Controller, Get, Param, Query, Req, Res, StreamableFile } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { ExportFlows, ReadClusters, type FlowExport } from '@palisade/control';
 import { DomainError } from '@palisade/errors';
+import type { FlowCoverage } from '@palisade/flow';
 import type { TenantContext } from '@palisade/tenancy';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { Operation } from '../access/operation.ts';
 import { InTenant } from '../access/request-context.ts';
@@ -35,10 +36,16 @@ export class ExportController {
   @Get('export')
   @Operation({
     id: 'exportFlows',
-    summary: 'Export flows, oldest first, as NDJSON (the last line is the coverage), OCSF Network Activity or CSV; audited; with resumable=true, {"cursor"} lines say where to go on',
+    summary: 'Export flows, oldest first, as NDJSON (the last line is the coverage), OCSF Network Activity or CSV (its coverage is in the header Flow-Coverage); audited; with resumable=true, {"cursor"} lines say where to go on',
     permission: 'flows:export', streams: 'application/x-ndjson',
   })
-  async export(@InTenant() context: TenantContext, @Param('clusterId') clusterId: string, @Query({ schema: exportFlowsQuery }) query: ExportQuery, @Req() request: FastifyRequest): Promise<StreamableFile> {
+  async export(
+    @InTenant() context: TenantContext,
+    @Param('clusterId') clusterId: string,
+    @Query({ schema: exportFlowsQuery }) query: ExportQuery,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<StreamableFile> {
     const { id } = await this.#clusters.get(context, clusterId);
     const { format, resumable = false } = query;
     if (format === 'csv' && (resumable || query.cursor !== undefined)) throw new DomainError('request.invalid', 'CSV has no room for cursors: export as ndjson or ocsf to be able to go on.', { pointer: '/resumable' });
@@ -48,6 +55,7 @@ export class ExportController {
     const until = query.until ?? Date.now() * 1000;
     const window = after === undefined ? { sinceUs: query.since ?? until - HOUR_US, untilUs: until } : parseResume(after);
     const answer = await this.#export.execute(context, { clusterId: id, selection: selectionOf(query), ...window }, format);
+    void reply.header('flow-coverage', coverageField(answer.coverage));
     const cursor: CursorText = (position) => {
       const next = [window.sinceUs, window.untilUs, positionText(position)].join(' ');
       return this.#paging.answer(context, list, asked, { items: [], next }, String).next ?? '';
@@ -63,6 +71,11 @@ export class ExportController {
       case 'ndjson': return flowNdjson(answer, cursor);
     }
   }
+}
+
+/** Coverage as a dictionary (RFC 9651 §3.2): CSV has no other room for it. */
+function coverageField({ complete, lost, sampled }: FlowCoverage): string {
+  return `complete=?${complete ? 1 : 0}, lost=${lost}, sampled=${sampled}`;
 }
 
 /** The window of the export that broke off (its `since` may have been counted back from then), and where it was. */

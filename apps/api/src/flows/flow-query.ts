@@ -13,6 +13,7 @@ import {
 import { PROTOCOL_NUMBER } from '@palisade/policy';
 import { isDomainError } from '@palisade/errors';
 import { z } from 'zod';
+import { fieldsParameter } from './flow-fields.ts';
 import { instantUs } from './instant.ts';
 
 const MAX_VALUES = 50;
@@ -171,9 +172,10 @@ export const listFlowsQuery = z.object({
   order: z.enum(['newest', 'oldest']).default('newest'),
   limit: wholeNumber(1000).pipe(z.number().min(1)).default(100),
   cursor: z.string().max(2048).optional(),
+  fields: fieldsParameter,
 }).strict();
 /** Follow goes on from now, from what was stored since an instant, or from a cursor that an earlier stream gave. */
-export const followFlowsQuery = z.object({ ...selectionFields, since: instantParameter, cursor: z.string().max(2048).optional() }).strict();
+export const followFlowsQuery = z.object({ ...selectionFields, since: instantParameter, cursor: z.string().max(2048).optional(), fields: fieldsParameter }).strict();
 export const exportFlowsQuery = z.object({ ...selectionFields, ...flowWindowQuery.shape, format: z.enum(['ndjson', 'csv', 'ocsf']).default('ndjson'), resumable: flag, cursor: z.string().max(2048).optional() }).strict();
 export type ListFlowsQuery = z.output<typeof listFlowsQuery>;
 

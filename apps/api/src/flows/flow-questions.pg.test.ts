@@ -164,7 +164,7 @@ describe('metrics', () => {
       expect(metrics).toMatch(/^hubble_dns_responses_total\{.*rcode="No Error".*\} \d+$/m);
       expect(metrics).toMatch(/^hubble_http_requests_total\{.*method="GET".*status="503"\} 1$/m);
       expect(metrics).toMatch(/^hubble_http_request_duration_seconds_bucket\{.*le="\+Inf"\} 3$/m);
-      expect(metrics).toMatch(/^hubble_lost_events_total\{source="OBSERVER_EVENTS_QUEUE"\} 5$/m);
+      expect(metrics).toMatch(/^hubble_lost_events_total\{source="observer_events_queue"\} 5$/m);
       expect(metrics).toMatch(/^palisade_folded_series\{metric="hubble_drop_total"\} 0$/m);
     }
   });

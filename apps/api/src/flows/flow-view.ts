@@ -61,6 +61,12 @@ export const flowView = z.object({
 }).meta({ id: 'Flow' });
 export type FlowView = z.output<typeof flowView>;
 
+const { process, http, dns } = flowView.shape;
+const flowPartView = flowView.extend({
+  source: flowEndView.partial(), destination: flowEndView.partial(), policies: z.array(flowPolicyView.partial()),
+  process: process.unwrap().partial(), http: http.unwrap().partial(), dns: dns.unwrap().partial(),
+}).partial();
+
 export const flowCoverageView = z.object({
   complete: z.boolean().describe('Nothing was lost or sampled in the window'),
   lost: z.int(),
@@ -69,10 +75,12 @@ export const flowCoverageView = z.object({
 }).meta({ id: 'FlowCoverage' });
 
 export const flowPageView = z.object({
-  items: z.array(flowView),
+  items: z.array(flowView).describe('With `fields`, only the fields that it names'),
   next: z.string().optional().describe('Cursor of the following page; absent on the last one. A page may be short, or empty, and go on'),
   coverage: flowCoverageView,
 }).meta({ id: 'FlowPage' });
+/** As it is sent: `fields` may have left anything out of a flow. */
+export const sentFlowPage = flowPageView.extend({ items: z.array(flowPartView) });
 
 const PROTOCOL_NAMES = new Map<number, string>(Object.entries(PROTOCOL_NUMBER).map(([name, number]) => [number, name]));
 

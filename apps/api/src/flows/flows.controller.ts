@@ -1,6 +1,6 @@
 import { Controller, Get, Param, Query, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { ReadClusters, ReadFlows } from '@palisade/control';
+import { ReadClusters, ReadFlows, type StoredFlow } from '@palisade/control';
 import type { TenantContext } from '@palisade/tenancy';
 import type { FastifyRequest } from 'fastify';
 import { Operation } from '../access/operation.ts';
@@ -8,7 +8,7 @@ import { InTenant } from '../access/request-context.ts';
 import { Paging } from '../paging/page.ts';
 import { parsePosition, positionText } from './flow-position.ts';
 import { listFlowsQuery, selectionOf, type ListFlowsQuery } from './flow-query.ts';
-import { flowPageView, viewOfCoverage, viewOfFlow } from './flow-view.ts';
+import { flowPageView, sentFlowPage, viewOfCoverage, viewOfFlow } from './flow-view.ts';
 
 /** How far back a question goes that does not say. */
 const DEFAULT_WINDOW_US = 3_600_000_000;
@@ -29,7 +29,7 @@ export class FlowsController {
   }
 
   @Get()
-  @Operation({ id: 'listFlows', summary: 'List flows, newest first, by who, what, when, verdict, policy and process', permission: 'flows:read', response: flowPageView })
+  @Operation({ id: 'listFlows', summary: 'List flows, newest first, by who, what, when, verdict, policy and process', permission: 'flows:read', response: flowPageView, sends: sentFlowPage })
   async list(
     @InTenant() context: TenantContext,
     @Param('clusterId') clusterId: string,
@@ -51,7 +51,8 @@ export class FlowsController {
       limit: query.limit,
       ...(after === undefined ? {} : { after: parsePosition(after) }),
     });
-    const answer = this.#paging.answer(context, list, asked, { items: page.flows, ...(page.next === undefined ? {} : { next: positionText(page.next) }) }, viewOfFlow);
+    const view = (flow: StoredFlow) => query.fields?.(viewOfFlow(flow)) ?? viewOfFlow(flow);
+    const answer = this.#paging.answer(context, list, asked, { items: page.flows, ...(page.next === undefined ? {} : { next: positionText(page.next) }) }, view);
     return { ...answer, coverage: viewOfCoverage(page.coverage) };
   }
 }

@@ -69,6 +69,15 @@ describe('GET /v1/clusters/{id}/flows', () => {
     });
   });
 
+  it('keeps to the fields that are asked for, and refuses one that is none', async () => {
+    const { body } = await ask('flows?limit=2&fields=verdict,source.namespace,policies').expect(200);
+    expect(body.items).toEqual([{ verdict: 'forwarded', source: { namespace: 'shop' }, policies: [] }, { verdict: 'forwarded', source: { namespace: 'shop' }, policies: [] }]);
+    expect(body.coverage.complete).toBe(true);
+    expect((await ask('flows?fields=verdict,source.nation').expect(400)).body.code).toBe('request.invalid');
+    const next = body.next as string;
+    await ask(`flows?limit=2&fields=verdict,source.namespace,policies&cursor=${next}`).expect(200);
+  });
+
   it('filters', async () => {
     const { body } = await ask('flows?since=5m&verdict=dropped&sourceWorkload=frontend-*&destinationPort=5432&ip=10.1.0.0/24').expect(200);
     expect(body.items).toHaveLength(1);
@@ -144,7 +153,7 @@ describe('exports and metrics', () => {
 
   it('write CSV that no spreadsheet takes for a formula', async () => {
     await store([flow(nowUs, { source: { ...FRONTEND, workload: '=cmd()' }, bytes: 77 })]);
-    const { text } = await ask('flows/export?format=csv&sourceWorkload=%3Dcmd*').expect(200).expect('content-type', /text\/csv/);
+    const { text } = await ask('flows/export?format=csv&sourceWorkload=%3Dcmd*').expect(200).expect('content-type', /text\/csv/).expect('flow-coverage', 'complete=?1, lost=0, sampled=0');
     expect(text.split('\r\n')).toHaveLength(3);
     expect(text).toContain("'=cmd()");
   });
@@ -168,7 +177,7 @@ describe('following', () => {
   };
 
   /** Reads events until there are `count` flows; ends the stream. */
-  const follow = async (url: string, path: string, count: number, ready?: () => Promise<void>, headers: Record<string, string> = {}): Promise<{ flows: { bytes: number }[]; lastId: string }> => {
+  const follow = async (url: string, path: string, count: number, ready?: () => Promise<void>, headers: Record<string, string> = {}): Promise<{ text: string; flows: { bytes: number }[]; lastId: string }> => {
     const request = get(`${url}/v1/clusters/${clusterId}/${path}`, { headers: { authorization: tenant.authorization, ...headers } });
     const response = await new Promise<IncomingMessage>((done, fail) => request.once('response', done).once('error', fail));
     expect(response.statusCode).toBe(200);
@@ -180,6 +189,7 @@ describe('following', () => {
     }
     request.destroy();
     return {
+      text,
       flows: [...text.matchAll(/^data: (.*)$/gm)].map((match) => JSON.parse(match[1] ?? '') as { bytes: number }),
       lastId: [...text.matchAll(/^id: (.*)$/gm)].at(-1)?.[1] ?? '',
     };
@@ -194,6 +204,28 @@ describe('following', () => {
       await store([flow(nowUs - 9, { ...denied, bytes: 4 })]);
       const second = await follow(server.url, 'flows/follow?verdict=dropped', 2, undefined, { 'last-event-id': first.lastId });
       expect(second.flows.map(({ bytes }) => bytes)).toEqual([3, 4]);
+    } finally {
+      server.close();
+    }
+  });
+
+  it('says what is lacking, and keeps to the fields asked for', async () => {
+    const server = await listen();
+    try {
+      const { text } = await follow(server.url, 'flows/follow?since=1h&verdict=dropped&fields=verdict,destination.workload', 3);
+      expect(text).toContain('event: flow\ndata: {"verdict":"dropped","destination":{"workload":"db-a"}}\n\n');
+      expect(text).toMatch(/^event: coverage\ndata: \{"since":".*Z","until":".*Z","complete":true,"lost":0,"sampled":0,"losses":\{\}\}$/m);
+    } finally {
+      server.close();
+    }
+  });
+
+  it('tells a team only of its own namespaces', async () => {
+    const authorization = await api.token(tenant.tenantId, ['app-team'], { ...WHOLE_TENANT, namespaces: ['data'] });
+    const server = await listen();
+    try {
+      const { flows } = await follow(server.url, 'flows/follow', 1, () => store([flow(nowUs, { bytes: 50 }), flow(nowUs, { ...denied, bytes: 51 })]), { authorization });
+      expect(flows.map(({ bytes }) => bytes)).toEqual([51]);
     } finally {
       server.close();
     }

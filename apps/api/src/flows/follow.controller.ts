@@ -12,9 +12,10 @@ import { OpenStreams } from '../event-streams/open-streams.ts';
 import { sendEvents } from '../event-streams/send-events.ts';
 import { Paging } from '../paging/page.ts';
 import { FLOW_STATISTICS } from './flow-statistics.token.ts';
-import { followFlows, ingestPositionText, parseIngestPosition } from './flow-follow.ts';
+import { followFlows, ingestPositionText, parseIngestPosition, type CoveredWindow } from './flow-follow.ts';
 import { followFlowsQuery, selectionOf } from './flow-query.ts';
-import { viewOfFlow } from './flow-view.ts';
+import { viewOfCoverage, viewOfFlow } from './flow-view.ts';
+import { instantText } from './instant.ts';
 
 @ApiTags('flows')
 @Controller('v1/clusters/:clusterId/flows')
@@ -35,7 +36,7 @@ export class FollowController {
   }
 
   @Get('follow')
-  @Operation({ id: 'followFlows', summary: 'Follow flows as they arrive (server-sent events); resumes from Last-Event-ID or cursor', permission: 'flows:read', streams: 'text/event-stream' })
+  @Operation({ id: 'followFlows', summary: 'Follow flows as they arrive (server-sent events); resumes from Last-Event-ID or cursor; events named coverage say what may be lacking', permission: 'flows:read', streams: 'text/event-stream' })
   async follow(
     @InTenant() context: TenantContext,
     @Param('clusterId') clusterId: string,
@@ -49,10 +50,14 @@ export class FollowController {
     const asked = { ...(request.query as Record<string, unknown>), limit: 1, cursor: lastEventId ?? query.cursor };
     const from = this.#resume(context, list, asked) ?? (await this.#start(context, query.since));
     const close = this.#streams.admit(context.tenantId);
+    const pace = query.since === undefined || asked.cursor !== undefined ? {} : { coverSinceUs: query.since };
     const events = async function* (this: FollowController, gone: AbortSignal): AsyncGenerator<string> {
-      for await (const { flows, position } of followFlows(this.#flows, context, { clusterId: cluster.id, selection: selectionOf(query) }, from, gone)) {
+      for await (const { flows, position, covered } of followFlows(this.#flows, context, { clusterId: cluster.id, selection: selectionOf(query) }, from, gone, pace)) {
         const { next } = this.#paging.answer(context, list, asked, { items: [], next: ingestPositionText(position) }, String);
-        yield flows.length === 0 ? `: nothing new\nid: ${next}\n\n` : flows.map((flow, index) => eventText(viewOfFlow(flow), index === flows.length - 1 ? next : undefined)).join('');
+        const texts = flows.map((flow, index) => eventText(query.fields?.(viewOfFlow(flow)) ?? viewOfFlow(flow), index === flows.length - 1 ? next : undefined));
+        if (flows.length === 0) texts.push(`: nothing new\nid: ${next}\n\n`);
+        if (covered !== undefined) texts.push(coverageText(covered));
+        yield texts.join('');
       }
     }.bind(this);
     try {
@@ -76,4 +81,9 @@ export class FollowController {
 /** One flow as an event. The id comes with the last flow of a commit: resuming between two would lose or repeat. */
 function eventText(flow: unknown, id: string | undefined): string {
   return `event: flow\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(flow)}\n\n`;
+}
+
+/** What the flows told so far may lack; without an id, since it moves nothing. */
+function coverageText({ sinceUs, untilUs, coverage }: CoveredWindow): string {
+  return `event: coverage\ndata: ${JSON.stringify({ since: instantText(sinceUs), until: instantText(untilUs), ...viewOfCoverage(coverage) })}\n\n`;
 }

@@ -16,7 +16,6 @@ const PAGE = 500;
 const KEPT = 5_000;
 /** How far back a question goes that does not say: all that is usually kept. */
 const ALL_US = 8 * 24 * HOUR_US;
-const COVERAGE_EVERY_MS = 10_000;
 
 interface Question {
   readonly selection: HubbleSelection;
@@ -145,14 +144,10 @@ async function* matching(reader: ReadFlows, context: TenantContext, question: Qu
 async function* following(
   reader: ReadFlows, context: TenantContext, question: Question, position: IngestPosition, told: Set<string>, signal: AbortSignal,
 ): AsyncGenerator<GetFlowsResponse> {
-  let coveredUs = Date.now() * 1000;
-  for await (const { flows } of followFlows(reader, context, { selection: question.selection.stored }, position, signal, COVERAGE_EVERY_MS)) {
+  for await (const { flows, covered } of followFlows(reader, context, { selection: question.selection.stored }, position, signal)) {
     for (const flow of flows) {
       if (question.selection.matches(flow) && flow.lastSeenUs >= (question.history ? question.sinceUs : 0) && !told.delete(flow.id)) yield flowResponse(flow, question.mask);
     }
-    const nowUs = Date.now() * 1000;
-    if (nowUs - coveredUs < COVERAGE_EVERY_MS * 1000) continue;
-    yield* lostResponses(await reader.coverage(context, { sinceUs: coveredUs, untilUs: nowUs }));
-    coveredUs = nowUs;
+    if (covered !== undefined) yield* lostResponses(covered.coverage);
   }
 }
