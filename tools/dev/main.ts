@@ -34,6 +34,7 @@ const commands: Readonly<Record<string, Command>> = {
     },
   },
   conformance: script('tools/conformance/main.ts', 'run the policy cases of a folder'),
+  'copy-flows': script('apps/worker/dist/copy-flows.js', 'copy the flows of PostgreSQL to ClickHouse; settings and words are in docs/operations.md'),
   reset: { summary: 'stop everything and remove all state of this checkout', run: (words) => runFile('tools/stack/reset.ts', words) },
   run: {
     summary: 'build, then run one TypeScript file: ./dev run bench/policy/main.ts --quick',
