@@ -8,6 +8,7 @@ import { timeConditions, visible } from './flow-visibility.ts';
 import { FlowTailing } from './flow-tailing.ts';
 import { SchemaWords, type ClickHouseLayout } from './schema/engines.ts';
 import { TenantQuestion } from './tenant-question.ts';
+import { readSlices, type FoundRows, type SliceReader, type TimeSlice } from './window-slices.ts';
 
 /** Reads flows from ClickHouse. Every statement is limited to the tenant (see `TenantQuestion`), and conditions to the scope. */
 export class ClickHouseFlowReader implements FlowReader {
@@ -48,16 +49,7 @@ export class ClickHouseFlowReader implements FlowReader {
   }
 }
 
-interface Slices {
-  readonly rows: FlowRow[];
-  /** How far was looked when time ran out; undefined when all of the window was. */
-  readonly reachedUs?: number;
-}
-
-const FIRST_SLICE_US = 600_000_000;
-const SLICE_GROWTH = 4;
-/** After this, a page is given as it is: seldom flows are found over several pages rather than in one long query. */
-const PAGE_BUDGET_MS = 150;
+const FIVE_MINUTES_US = 300_000_000;
 const LAST_BATCH = '9223372036854775807';
 const LAST_ROW = 32_767;
 
@@ -66,27 +58,31 @@ function positionAt(us: number, order: FlowQuery['order']): FlowPosition {
   return order === 'newest' ? { lastSeenUs: us, batch: '0', row: 0 } : { lastSeenUs: us - 1, batch: LAST_BATCH, row: LAST_ROW };
 }
 
-/**
- * Looks through the window in growing slices from its near end until the page is full, the window ends, or time runs out:
- * within five minutes rows are sorted by verdict and ends, so the newest ones cannot be had without reading the slice.
- */
-async function listSlices(ask: () => TenantQuestion, context: TenantContext, query: FlowQuery): Promise<Slices> {
-  const startedAt = performance.now();
-  const rows: FlowRow[] = [];
-  const newest = query.order === 'newest';
+/** One row more than the page has, so that it is known whether it is the last. */
+function listSlices(ask: () => TenantQuestion, context: TenantContext, query: FlowQuery): Promise<FoundRows<FlowRow>> {
+  const { after, order } = query;
   // Flows of the instant where the page before ended are still to come.
-  let nearUs = query.after === undefined ? (newest ? query.untilUs : query.sinceUs) : newest ? Math.min(query.untilUs, query.after.lastSeenUs + 1) : Math.max(query.sinceUs, query.after.lastSeenUs);
-  // The part of the window that has not happened yet is free.
-  const aheadUs = newest ? Math.max(0, nearUs - Date.now() * 1000) : 0;
-  for (let width = FIRST_SLICE_US + aheadUs; ; width *= SLICE_GROWTH) {
-    const farUs = newest ? Math.max(query.sinceUs, nearUs - width) : Math.min(query.untilUs, nearUs + width);
-    const slice = { sinceUs: Math.min(nearUs, farUs), untilUs: Math.max(nearUs, farUs) };
-    rows.push(...(await listRows(ask(), context, { ...query, ...slice }, query.limit + 1 - rows.length)));
-    if (rows.length > query.limit || farUs === (newest ? query.sinceUs : query.untilUs)) return { rows };
-    nearUs = farUs;
-    // The next slice would take about four times as long as all before it.
-    if (width > FIRST_SLICE_US + aheadUs && (performance.now() - startedAt) * SLICE_GROWTH > PAGE_BUDGET_MS) return { rows, reachedUs: farUs };
-  }
+  const window = {
+    sinceUs: after === undefined || order === 'newest' ? query.sinceUs : Math.max(query.sinceUs, after.lastSeenUs),
+    untilUs: after === undefined || order === 'oldest' ? query.untilUs : Math.min(query.untilUs, after.lastSeenUs + 1),
+  };
+  const reader: SliceReader<FlowRow> = {
+    read: (slice, limit) => listRows(ask(), context, { ...query, ...slice }, limit),
+    nearest: (slice) => nearestStored(ask(), slice, order),
+    clock: () => performance.now(),
+  };
+  return readSlices(reader, window, order, query.limit + 1, Date.now() * 1000);
+}
+
+/** Five minutes in which the tenant has flows; read off the end of the sorted table, so that one granule is enough. */
+async function nearestStored(question: TenantQuestion, { sinceUs, untilUs }: TimeSlice, order: FlowQuery['order']): Promise<number | undefined> {
+  const way = order === 'newest' ? 'DESC' : 'ASC';
+  const [row] = await question.rows<{ five: string }>(
+    `SELECT intDiv(last_seen_us, ${FIVE_MINUTES_US}) AS five ${question.from('flow', timeConditions(question, sinceUs, untilUs))}
+      ORDER BY tenant_id ${way}, intDiv(last_seen_us, ${FIVE_MINUTES_US}) ${way} LIMIT 1`,
+  );
+  if (row === undefined) return undefined;
+  return order === 'newest' ? (Number(row.five) + 1) * FIVE_MINUTES_US - 1 : Number(row.five) * FIVE_MINUTES_US;
 }
 
 function keyset(after: FlowPosition | undefined, order: FlowQuery['order'], question: TenantQuestion): string[] {
