@@ -61,7 +61,7 @@ describe('copy-flows', () => {
       `SELECT count() AS flows, uniqExact(batch_id, row) AS ids, sum(bytes) AS bytes FROM ${clickHouseDatabase}.flow WHERE tenant_id = {tenant:UUID}`, { tenant },
     ))[0];
   const journaled = async (): Promise<number> => {
-    const rows = await session.rows<{ n: string }>(`SELECT count() AS n FROM ${clickHouseDatabase}.flow_copy`).catch(() => []);
+    const rows = await session.rows<{ n: string }>(`SELECT count() AS n FROM ${clickHouseDatabase}.flow_copy`, {}).catch(() => []);
     return Number(rows[0]?.n ?? 0);
   };
 
