@@ -10,6 +10,7 @@ export const FLOW_LOSS_REASONS = [
   'spool-full', // the agent's disk budget was used up: oldest batches go first, allowed before denied
   'agent-restart', // drained from the kernel, lost with the process before reaching the disk
   'refused', // the gateway refused the batch (quota, malformed)
+  'not-landed', // a gateway acknowledged it, and the store does not have it: still on that gateway's disk, or lost with it
   'outside-retention', // older or newer than any partition
 ] as const;
 export type FlowLossReason = (typeof FLOW_LOSS_REASONS)[number];

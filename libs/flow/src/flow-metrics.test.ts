@@ -91,7 +91,7 @@ describe('Hubble metrics', () => {
         count({ tcpFlags: 0x02, flows: 5 }), count({ tcpFlags: 0x12, ipv6: true }), count({ event: 'closed', tcpFlags: 0x13, flows: 3 }), count({ event: 'closed', tcpFlags: 0x14 }),
         count({ event: 'dropped', verdict: 'dropped', tcpFlags: 0x02 }), count({ protocol: 1, icmpType: 8, flows: 2 }), count({ protocol: 1, icmpType: 8, event: 'closed' }), count({ protocol: 58, ipv6: true, icmpType: 135 }),
       ],
-      losses: { 'ring-full': 4, evicted: 1, 'spool-full': 2 },
+      losses: { 'ring-full': 4, evicted: 1, 'spool-full': 2, 'not-landed': 9 },
     });
     expect(valueOf(text, 'hubble_tcp_flags_total{family="IPv4",flag="SYN"}')).toBe('5');
     expect(valueOf(text, 'hubble_tcp_flags_total{family="IPv6",flag="SYN-ACK"}')).toBe('1');

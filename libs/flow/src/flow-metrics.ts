@@ -137,7 +137,8 @@ class HubbleTables {
   }
 }
 
-function addLosses({ lost }: HubbleTables, { 'ring-full': ring = 0, ...others }: FlowLosses): void {
+/** Without what has not landed: it may yet, and a counter never goes back. */
+function addLosses({ lost }: HubbleTables, { 'ring-full': ring = 0, 'not-landed': _mayLand, ...others }: FlowLosses): void {
   lost.add({ source: 'perf_event_ring_buffer' }, ring);
   lost.add({ source: 'observer_events_queue' }, Object.values(others).reduce((sum, count) => sum + count, 0));
 }

@@ -7,7 +7,7 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
 export interface FlowHousekeeping {
-  /** Every minute: merges sums; hourly: days ahead and days past; daily: old sums. */
+  /** Every minute: merges sums, looks for what did not land; hourly: days ahead and days past; daily: old sums. */
   run(): Promise<void>;
   close(): Promise<void>;
 }
@@ -41,6 +41,7 @@ export async function flowHousekeeping(databaseUrl: string, tenants: () => Promi
       for (const tenantId of await tenants()) {
         const context = systemContext(parseTenantId(tenantId), 'worker/flows');
         await keep.compact(context);
+        await keep.account(context);
         if (forget) await keep.forget(context);
       }
       if (forget) forgottenAt = Date.now();

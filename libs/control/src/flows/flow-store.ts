@@ -184,6 +184,8 @@ export interface FlowKeeping {
   expire(days: number): Promise<number>;
   /** Merges finished sums of one tenant. @returns how many parts were merged */
   compact(context: TenantContext): Promise<number>;
+  /** Finds what of one tenant was acknowledged long enough ago and is not in the store: coverage counts it until it is. @returns how many batches were found */
+  account(context: TenantContext): Promise<number>;
   /** Removes sums and ledger rows of one tenant past their time. */
   forget(context: TenantContext, retention: FlowSummaryRetention): Promise<void>;
 }

@@ -31,6 +31,11 @@ export class KeepFlows {
     return this.#keeping.compact(context);
   }
 
+  /** For one tenant, every minute: see `FlowKeeping.account`. */
+  account(context: TenantContext): Promise<number> {
+    return this.#keeping.account(context);
+  }
+
   /** For one tenant, daily: removes sums and ledger rows past their time. */
   forget(context: TenantContext): Promise<void> {
     return this.#keeping.forget(context, this.#retention);

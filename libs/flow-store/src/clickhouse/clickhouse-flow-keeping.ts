@@ -6,6 +6,7 @@ import type { ClickHouseSession } from './clickhouse-session.ts';
 import { applySchema } from './schema/apply-schema.ts';
 import { checkServerVersion } from './server-version.ts';
 import { SchemaWords, type ClickHouseLayout } from './schema/engines.ts';
+import { UnlandedBatches } from './unlanded-batches.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -14,12 +15,14 @@ export class ClickHouseFlowKeeping implements FlowKeeping {
   readonly #session: ClickHouseSession;
   readonly #words: SchemaWords;
   readonly #ledger: Pool;
+  readonly #unlanded: UnlandedBatches;
 
   /** @param ledger PostgreSQL as the worker: the ledger of batches lives there */
   constructor(session: ClickHouseSession, layout: ClickHouseLayout, ledger: Pool) {
     this.#session = session;
     this.#words = new SchemaWords(layout);
     this.#ledger = ledger;
+    this.#unlanded = new UnlandedBatches({ session, layout, ledger });
   }
 
   /** Days need no room made for them; what is made is the schema, where it is missing or old. */
@@ -38,6 +41,10 @@ export class ClickHouseFlowKeeping implements FlowKeeping {
     return Promise.resolve(0);
   }
 
+  account(context: TenantContext): Promise<number> {
+    return this.#unlanded.find(context);
+  }
+
   async forget(context: TenantContext, { minuteDays, hourDays, ledgerDays }: FlowSummaryRetention): Promise<void> {
     const before = (days: number): number => Math.floor((Date.now() - days * DAY_MS) / 1000);
     for (const kind of ['edge', 'http']) {
@@ -45,6 +52,7 @@ export class ClickHouseFlowKeeping implements FlowKeeping {
       await this.#forget(context, `flow_${kind}_hour`, `bucket < toDateTime(${before(hourDays)}, 'UTC')`);
     }
     await this.#forget(context, 'flow_batch', `sealed_us < ${before(ledgerDays) * 1_000_000}`);
+    await this.#forget(context, 'flow_unlanded', `found_us < ${before(ledgerDays) * 1_000_000}`);
     // The rows that mark segments belong to nobody: they go by whole days, when every tenant's are past their time.
     await this.#dropPartitions('flow_batch', dayNumber(Date.now() - (ledgerDays + 1) * DAY_MS));
     await inTransaction(this.#ledger, 'BEGIN', async (client) => {

@@ -4,7 +4,7 @@ import type { DictionaryTable } from './schema/dictionary-tables.ts';
 import type { SchemaWords } from './schema/engines.ts';
 import type { EdgeBucket } from './schema/flow-tables.ts';
 
-export type TenantTable = DictionaryTable | 'flow' | 'flow_batch' | 'flow_copy' | `flow_edge_${EdgeBucket}` | `flow_http_${EdgeBucket}`;
+export type TenantTable = DictionaryTable | 'flow' | 'flow_batch' | 'flow_copy' | 'flow_unlanded' | `flow_edge_${EdgeBucket}` | `flow_http_${EdgeBucket}`;
 type ParameterType = 'UInt8' | 'UInt64' | 'Int64' | 'String' | 'Array(UInt8)' | 'Array(UInt16)' | 'Array(UInt64)' | 'Array(String)';
 
 /**

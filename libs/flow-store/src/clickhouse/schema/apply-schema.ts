@@ -3,6 +3,7 @@ import { copyTables } from './copy-tables.ts';
 import { dictionaryTables, DICTIONARY_TABLES, ledgerTables } from './dictionary-tables.ts';
 import { SchemaWords, type ClickHouseLayout } from './engines.ts';
 import { flowTables } from './flow-tables.ts';
+import { unlandedTable } from './unlanded-table.ts';
 
 interface SchemaStep {
   readonly version: number;
@@ -24,6 +25,7 @@ function distributedTables(words: SchemaWords, tables: readonly string[]): strin
 const STEPS: readonly SchemaStep[] = [
   { version: 1, statements: (words) => [...dictionaryTables(words), ...ledgerTables(words), ...flowTables(words), ...distributedTables(words, READ_TABLES)] },
   { version: 2, statements: (words) => [...copyTables(words), ...distributedTables(words, ['flow_copy'])] },
+  { version: 3, statements: (words) => [unlandedTable(words), ...distributedTables(words, ['flow_unlanded'])] },
 ];
 
 function versionTable(words: SchemaWords): string {
