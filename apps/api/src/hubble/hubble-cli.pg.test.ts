@@ -168,7 +168,7 @@ describe('hubble observe', () => {
   it('fills a DNS flow, and one that a policy decided', async () => {
     const [dns, verdict] = (await last20([{ protocol: ['dns'] }, { eventType: [{ type: 5 }] }])).filter(({ responseTypes }) => responseTypes.case === 'flow').map(({ responseTypes }) => responseTypes.value);
     expect(dns).toMatchObject({ l7: { record: { value: { query: 'api.example.com', ips: ['2001:db8::1'], rcode: 0, qtypes: ['AAAA'], rrtypes: ['AAAA'] } } }, destinationNames: ['api.example.com'] });
-    expect(verdict).toMatchObject({ ingressAllowedBy: [{ name: 'open', namespace: 'shop', kind: 'CiliumNetworkPolicy' }], egressAllowedBy: [], trafficDirection: 1 });
+    expect(verdict).toMatchObject({ ingressAllowedBy: [{ name: 'open', namespace: 'shop', kind: 'CiliumNetworkPolicy' }], egressAllowedBy: [], trafficDirection: 1, policyMatchType: 4 });
   });
 
   it.each([

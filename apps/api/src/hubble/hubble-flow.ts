@@ -106,6 +106,13 @@ function policies(list: readonly FlowPolicy[]): MessageInitShape<typeof PolicySc
   return list.map((policy) => ({ name: policy.name, namespace: policy.namespace ?? '', kind: policy.kind, revision: BigInt(policy.revision), labels: [] }));
 }
 
+/** Cilium's kinds of a match; which part of a rule matched is not known, so a rule that did is told as one that matches all. */
+const POLICY_MATCH = { none: 0, all: 4 } as const;
+
+function policyMatchType({ policies: decided }: StoredFlow): number {
+  return decided.some(({ index }) => index !== undefined) ? POLICY_MATCH.all : POLICY_MATCH.none;
+}
+
 /** Which policies let the flow pass or stopped it, in the field Hubble has for it. */
 function correlation(flow: StoredFlow): Partial<Record<'egressAllowedBy' | 'ingressAllowedBy' | 'egressDeniedBy' | 'ingressDeniedBy', MessageInitShape<typeof PolicySchema>[]>> {
   if (flow.policies.length === 0) return {};
@@ -147,6 +154,7 @@ export function hubbleFlow(flow: StoredFlow): Flow {
     isReply: flow.isReply,
     eventType: { type, subType },
     trafficDirection: FLOW_DIRECTION[flow.direction],
+    policyMatchType: type === EVENT_TYPE.policyVerdict ? policyMatchType(flow) : POLICY_MATCH.none,
     traceObservationPoint: type === EVENT_TYPE.trace ? observationPoint(flow) : TraceObservationPoint.UNKNOWN_POINT,
     ...(flow.interface === undefined ? {} : { interface: { name: flow.interface } }),
     ...correlation(flow),
