@@ -12,11 +12,12 @@ import { InTenant } from '../access/request-context.ts';
 import { Paging } from '../paging/page.ts';
 import { parsePosition, positionText } from './flow-position.ts';
 import { exportFlowsQuery, selectionOf } from './flow-query.ts';
+import { flowParquet } from './flow-parquet.ts';
 import { flowCsv, flowNdjson, flowOcsfLines, type CursorText } from './flow-text.ts';
 
 const HOUR_US = 3_600_000_000;
-const TYPES = { ndjson: 'application/x-ndjson', csv: 'text/csv; charset=utf-8', ocsf: 'application/x-ndjson' } as const;
-const SUFFIXES = { ndjson: 'ndjson', csv: 'csv', ocsf: 'ocsf.ndjson' } as const;
+const TYPES = { ndjson: 'application/x-ndjson', csv: 'text/csv; charset=utf-8', ocsf: 'application/x-ndjson', parquet: 'application/vnd.apache.parquet' } as const;
+const SUFFIXES = { ndjson: 'ndjson', csv: 'csv', ocsf: 'ocsf.ndjson', parquet: 'parquet' } as const;
 
 type ExportQuery = z.output<typeof exportFlowsQuery>;
 
@@ -36,7 +37,7 @@ export class ExportController {
   @Get('export')
   @Operation({
     id: 'exportFlows',
-    summary: 'Export flows, oldest first, as NDJSON (the last line is the coverage), OCSF Network Activity or CSV (its coverage is in the header Flow-Coverage); audited; with resumable=true, {"cursor"} lines say where to go on',
+    summary: 'Export flows, oldest first, as NDJSON (the last line is the coverage), OCSF Network Activity, CSV or Parquet (their coverage is in the header Flow-Coverage); audited; with resumable=true, {"cursor"} lines say where to go on',
     permission: 'flows:export', streams: 'application/x-ndjson',
   })
   async export(
@@ -48,7 +49,7 @@ export class ExportController {
   ): Promise<StreamableFile> {
     const { id } = await this.#clusters.get(context, clusterId);
     const { format, resumable = false } = query;
-    if (format === 'csv' && (resumable || query.cursor !== undefined)) throw new DomainError('request.invalid', 'CSV has no room for cursors: export as ndjson or ocsf to be able to go on.', { pointer: '/resumable' });
+    if ((format === 'csv' || format === 'parquet') && (resumable || query.cursor !== undefined)) throw new DomainError('request.invalid', 'CSV and Parquet have no room for cursors: export as ndjson or ocsf to be able to go on.', { pointer: '/resumable' });
     const list = `export flows of ${id}`;
     const asked = { ...(request.query as Record<string, unknown>), limit: 1, cursor: query.cursor };
     const { after } = this.#paging.request(context, list, asked);
@@ -60,15 +61,16 @@ export class ExportController {
       const next = [window.sinceUs, window.untilUs, positionText(position)].join(' ');
       return this.#paging.answer(context, list, asked, { items: [], next }, String).next ?? '';
     };
-    const text = this.#text(answer, format, resumable ? cursor : undefined);
-    return new StreamableFile(Readable.from(text, { objectMode: false }), { type: TYPES[format], disposition: `attachment; filename="flows.${SUFFIXES[format]}"` });
+    const content = this.#content(answer, format, resumable ? cursor : undefined);
+    return new StreamableFile(Readable.from(content, { objectMode: false }), { type: TYPES[format], disposition: `attachment; filename="flows.${SUFFIXES[format]}"` });
   }
 
-  #text(answer: FlowExport, format: ExportQuery['format'], cursor: CursorText | undefined): AsyncGenerator<string> {
+  #content(answer: FlowExport, format: ExportQuery['format'], cursor: CursorText | undefined): AsyncGenerator<string | Uint8Array> {
     switch (format) {
       case 'csv': return flowCsv(answer);
       case 'ocsf': return flowOcsfLines(answer, cursor);
       case 'ndjson': return flowNdjson(answer, cursor);
+      case 'parquet': return flowParquet(answer);
     }
   }
 }

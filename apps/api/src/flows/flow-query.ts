@@ -176,7 +176,7 @@ export const listFlowsQuery = z.object({
 }).strict();
 /** Follow goes on from now, from what was stored since an instant, or from a cursor that an earlier stream gave. */
 export const followFlowsQuery = z.object({ ...selectionFields, since: instantParameter, cursor: z.string().max(2048).optional(), fields: fieldsParameter }).strict();
-export const exportFlowsQuery = z.object({ ...selectionFields, ...flowWindowQuery.shape, format: z.enum(['ndjson', 'csv', 'ocsf']).default('ndjson'), resumable: flag, cursor: z.string().max(2048).optional() }).strict();
+export const exportFlowsQuery = z.object({ ...selectionFields, ...flowWindowQuery.shape, format: z.enum(['ndjson', 'csv', 'ocsf', 'parquet']).default('ndjson'), resumable: flag, cursor: z.string().max(2048).optional() }).strict();
 export type ListFlowsQuery = z.output<typeof listFlowsQuery>;
 
 type EndValues = { [Field in EndField]?: z.output<(typeof endFields)[Field]> };

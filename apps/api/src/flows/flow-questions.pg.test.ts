@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { parquetReadObjects } from 'hyparquet';
 import pg from 'pg';
 import { columnsOf, type FlowEnd, type FlowRecord } from '@palisade/flow';
 import { PostgresFlowSink } from '@palisade/flow-store';
@@ -138,6 +139,14 @@ describe('exports', () => {
       src_endpoint: { ip: '10.1.0.1', port: 40_000, name: 'frontend-a' }, dst_endpoint: { ip: '10.1.0.3', port: 5432 }, connection_info: { protocol_num: 6, direction_id: 2 }, traffic: { bytes: 100, packets: 1 },
     });
     expect(events.at(-1)).toHaveProperty('coverage');
+  });
+
+  it('write Parquet that a reader takes', async () => {
+    const response = await ask('/export?format=parquet&since=10m&verdict=dropped').responseType('blob').expect(200).expect('content-type', 'application/vnd.apache.parquet');
+    expect(response.headers['content-disposition']).toContain('flows.parquet');
+    const file = new Uint8Array(response.body as Buffer).buffer;
+    expect(await parquetReadObjects({ file })).toMatchObject([{ verdict: 'dropped', dropReason: 'policy-denied', sourceWorkload: 'frontend-a', destinationPort: 5432n, process: '/usr/bin/curl' }]);
+    await ask('/export?format=parquet&resumable=true').expect(400);
   });
 
   it('go on from the last cursor without a gap or a repeat', async () => {

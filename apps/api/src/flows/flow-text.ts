@@ -1,6 +1,8 @@
 import type { FlowExport, FlowPosition, StoredFlow } from '@palisade/control';
 import { flowOcsf } from '@palisade/flow';
-import { viewOfCoverage, viewOfFlow, type FlowView } from './flow-view.ts';
+import { FLOW_TABLE, type FlowColumn } from './flow-columns.ts';
+import { viewOfCoverage, viewOfFlow } from './flow-view.ts';
+import { instantText } from './instant.ts';
 
 /** A position as text, where an export can be gone on with. */
 export type CursorText = (position: FlowPosition) => string;
@@ -24,21 +26,6 @@ export function flowOcsfLines(answer: FlowExport, cursor?: CursorText): AsyncGen
   return lines(answer, flowOcsf, cursor);
 }
 
-type Column = readonly [string, (flow: FlowView) => string | number | boolean | undefined];
-
-const COLUMNS: readonly Column[] = [
-  ['id', (flow) => flow.id], ['lastSeen', (flow) => flow.lastSeen], ['firstSeen', (flow) => flow.firstSeen], ['event', (flow) => flow.event], ['verdict', (flow) => flow.verdict],
-  ['dropReason', (flow) => flow.dropReason], ['direction', (flow) => flow.direction], ['protocol', (flow) => flow.protocol],
-  ['sourceAddress', (flow) => flow.source.address], ['sourcePort', (flow) => flow.source.port], ['sourceIdentity', (flow) => flow.source.identity],
-  ['sourceNamespace', (flow) => flow.source.namespace], ['sourceWorkload', (flow) => flow.source.workload],
-  ['destinationAddress', (flow) => flow.destination.address], ['destinationPort', (flow) => flow.destination.port], ['destinationIdentity', (flow) => flow.destination.identity],
-  ['destinationNamespace', (flow) => flow.destination.namespace], ['destinationWorkload', (flow) => flow.destination.workload],
-  ['policies', (flow) => flow.policies.map((policy) => `${policy.kind}/${policy.namespace ?? ''}/${policy.name}@${policy.revision}#${policy.index ?? 'default-deny'}`).join(' ')],
-  ['packets', (flow) => flow.packets], ['bytes', (flow) => flow.bytes], ['replyPackets', (flow) => flow.replyPackets], ['replyBytes', (flow) => flow.replyBytes],
-  ['process', (flow) => flow.process?.binary], ['httpMethod', (flow) => flow.http?.method], ['httpPath', (flow) => flow.http?.path], ['httpStatus', (flow) => flow.http?.status],
-  ['dnsQuery', (flow) => flow.dns?.query], ['node', (flow) => flow.node], ['weight', (flow) => flow.weight],
-];
-
 /** RFC 4180. What a spreadsheet would take for a formula is quoted with an apostrophe (names come from anybody). */
 export function csvField(value: string | number | boolean | undefined): string {
   if (value === undefined) return '';
@@ -47,7 +34,13 @@ export function csvField(value: string | number | boolean | undefined): string {
   return /[",\n\r]/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded;
 }
 
+function cell(column: FlowColumn, flow: StoredFlow): string {
+  if (column.kind !== 'time') return csvField(column.read(flow));
+  const us = column.read(flow);
+  return us === undefined ? '' : instantText(us);
+}
+
 export async function* flowCsv({ pages }: FlowExport): AsyncGenerator<string> {
-  yield `${COLUMNS.map(([name]) => name).join(',')}\r\n`;
-  for await (const { flows } of pages) yield flows.map((flow) => viewOfFlow(flow)).map((flow) => `${COLUMNS.map(([, read]) => csvField(read(flow))).join(',')}\r\n`).join('');
+  yield `${FLOW_TABLE.map(({ name }) => name).join(',')}\r\n`;
+  for await (const { flows } of pages) yield flows.map((flow) => `${FLOW_TABLE.map((column) => cell(column, flow)).join(',')}\r\n`).join('');
 }
