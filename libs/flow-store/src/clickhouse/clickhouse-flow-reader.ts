@@ -74,7 +74,7 @@ function listSlices(ask: () => TenantQuestion, context: TenantContext, query: Fl
   return readSlices(reader, window, order, query.limit + 1, Date.now() * 1000);
 }
 
-/** Five minutes in which the tenant has flows; read off the end of the sorted table, so that one granule is enough. */
+/** Five minutes in which the tenant has flows; read off the end of each sorted part, so that little of it is read. */
 async function nearestStored(question: TenantQuestion, { sinceUs, untilUs }: TimeSlice, order: FlowQuery['order']): Promise<number | undefined> {
   const way = order === 'newest' ? 'DESC' : 'ASC';
   const [row] = await question.rows<{ five: string }>(
