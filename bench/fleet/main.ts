@@ -50,11 +50,10 @@ function machineState(): string {
   return `load average ${lastMinute.toFixed(1)} over the last minute, ${lastQuarter.toFixed(1)} over the last quarter of an hour, on ${availableParallelism()} cores`;
 }
 
-/** A tenth of a small fleet may hold no failing node, so that only a large one must halt at the wave of a tenth. */
 function meetsGoals(figures: FleetFigures): boolean {
   return (
     figures.offer_p99_s <= 5 && figures.kb_per_agent <= 30 && figures.gateway_rss_mb <= 1536 && figures.recover_s <= 180 && figures.checkin_p99_ms < 500 && figures.worst_second_failed_pct <= 1 &&
-    (figures.agents < 5_000 || figures.halted_at_wave === 1)
+    figures.halted_at_wave === figures.right_wave
   );
 }
 

@@ -6,10 +6,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { AgentConnection } from '../../fleet/src/agent-connection.ts';
 import { ApiClient, type RolloutView } from '../../fleet/src/api-client.ts';
 import { Fleet } from '../../fleet/src/fleet.ts';
-import type { ControlPlane } from '../../tools/stack/control-plane.ts';
+import { GATEWAY_FLAGS, type ControlPlane } from '../../tools/stack/control-plane.ts';
 import { percentile } from './percentile.ts';
+import { rightWave } from './right-wave.ts';
 import { processorSeconds } from './processor-time.ts';
-import { residentBytes } from './resident-memory.ts';
+import { idleResidentBytes, residentBytes } from './resident-memory.ts';
 
 export interface FleetFigures {
   readonly agents: number;
@@ -29,15 +30,17 @@ export interface FleetFigures {
   readonly recover_s: number;
   readonly checkin_p99_ms: number;
   readonly worst_second_failed_pct: number;
+  /** -1: not halted. */
   readonly halted_at_wave: number;
+  /** The first wave of which more nodes fail than is tolerated; -1: none. */
+  readonly right_wave: number;
 }
 
 /** When each agent heard first, Unix ms by its name. */
 type Arrivals = Map<string, number>;
 
-const SETTLE_MS = 3_000;
 /** As the agent's defaults: how long it is content to wait, and how long it watches a bundle before it calls itself healthy. */
-const HOLD_MS = 25_000;
+const HOLD_MS = 50_000;
 const HEALTH_MS = 10_000;
 
 /** One run with this many agents on a control plane that has no other load. */
@@ -58,19 +61,18 @@ export async function measureFleet(plane: ControlPlane, keysDir: string, count: 
     onRefused: () => refusals.push(Date.now()),
   }));
   try {
-    const idleBytes = residentBytes(plane.processes.gateway.pid!);
+    const idleBytes = await idleResidentBytes(plane.processes.gateway.pid!);
     const enrollS = await timed(async () => fleet.enroll(await api.enrollmentToken(cluster.id, count)));
     tell(`${count} agents enrolled in ${enrollS.toFixed(1)} s`);
     const connectS = await timed(() => fleet.start());
-    await delay(SETTLE_MS);
-    const heldBytes = residentBytes(plane.processes.gateway.pid!);
+    const heldBytes = await idleResidentBytes(plane.processes.gateway.pid!);
     tell(`all connected and held after ${connectS.toFixed(1)} s; gateway at ${mb(heldBytes)} MB, ${kb(heldBytes - idleBytes, count)} KB an agent`);
 
     const cpuBefore = processorSeconds(plane.processes.gateway.pid!);
     const offered = await measureOffer(plane, api, cluster.id, offers, manifests, count, tell);
     const rolloutCpuS = processorSeconds(plane.processes.gateway.pid!) - cpuBefore;
     const recovery = await measureRecovery(plane, fleet, checkIns, refusals, tell);
-    const haltedAtWave = await measureHalt(api, cluster.id, fleet, tell);
+    const halt = await measureHalt(api, cluster.id, fleet, tell);
     const rss = residentBytes(plane.processes.gateway.pid!);
     fleet.stop();
     const bareKb = await measureBare(keysDir, fleet, gateway.ca, tell);
@@ -84,7 +86,7 @@ export async function measureFleet(plane: ControlPlane, keysDir: string, count: 
       bare_kb_per_agent: bareKb,
       gateway_rss_mb: mb(Math.max(rss, heldBytes)),
       ...recovery,
-      halted_at_wave: haltedAtWave,
+      ...halt,
     };
   } finally {
     fleet.stop();
@@ -113,7 +115,7 @@ async function measureOffer(plane: ControlPlane, api: ApiClient, clusterId: stri
   const offered = [...offers.values()];
   const since = (times: readonly number[]) => times.map((atMs) => (atMs - committedMs) / 1000).filter((seconds) => seconds >= 0);
   const p99 = (times: readonly number[]) => (times.length < count ? Number.POSITIVE_INFINITY : percentile(since(times), 0.99));
-  tell(`rollout ${done.state}: offered to ${offers.size} agents, p50 ${percentile(since(offered), 0.5).toFixed(2)} s, p99 ${p99(offered).toFixed(2)} s after the commit of OPEN, which took ${((committedMs - openedMs) / 1000).toFixed(2)} s; manifests at p99 ${p99(manifests).toFixed(2)} s`);
+  tell(`rollout ${done.state}${done.reason === null ? '' : ` (${done.reason})`}: offered to ${offers.size} agents, p50 ${percentile(since(offered), 0.5).toFixed(2)} s, p99 ${p99(offered).toFixed(2)} s after the commit of OPEN, which took ${((committedMs - openedMs) / 1000).toFixed(2)} s; manifests at p99 ${p99(manifests).toFixed(2)} s`);
   return { open_commit_s: (committedMs - openedMs) / 1000, offer_p99_s: p99(offered), manifest_p99_s: p99(manifests) };
 }
 
@@ -145,27 +147,27 @@ async function measureRecovery(plane: ControlPlane, fleet: Fleet, checkIns: { at
   return { recover_s: fleet.connected === fleet.agents.length ? recoverS : Number.POSITIVE_INFINITY, checkin_p99_ms: p99, worst_second_failed_pct: worst };
 }
 
-/** One node in a hundred fails; half a percent is tolerated. The canary is a good one, so the next wave must stop it. */
-async function measureHalt(api: ApiClient, clusterId: string, fleet: Fleet, tell: (sentence: string) => void): Promise<number> {
+const TOLERATED = 0.005;
+
+/** One node in a hundred fails; half a percent of a wave is tolerated. Where it must halt follows from where the failing nodes are. */
+async function measureHalt(api: ApiClient, clusterId: string, fleet: Fleet, tell: (sentence: string) => void): Promise<Pick<FleetFigures, 'halted_at_wave' | 'right_wave'>> {
   fleet.agents.forEach((agent, index) => (agent.behaviour = index % 100 === 7 ? 'failing' : 'healthy'));
-  for (let attempt = 0; attempt < 3; attempt += 1) {
-    const created = await api.createRollout(clusterId, { gate: { bakeMs: 0, maxFailed: 0.005, minHealthy: 0.9, maxUnknown: 0.1 } });
-    const done = await settled(api, clusterId, created.id, 120_000);
-    const wave = done.waves?.findIndex((candidate) => candidate.state === 'failed') ?? -1;
-    tell(`with 1 % failing nodes the rollout is ${done.state} at wave ${wave} (${done.waves?.[wave]?.name ?? '-'}): ${done.reason ?? ''}`);
-    // A canary that is itself one of the failing stops it even earlier; that is right too, and not what is measured.
-    if (wave !== 0) return wave;
-  }
-  return 0;
+  const created = await api.createRollout(clusterId, { supersede: true, gate: { bakeMs: 0, maxFailed: TOLERATED, minHealthy: 0.9, maxUnknown: 0.1 } });
+  const done = await settled(api, clusterId, created.id, 180_000);
+  const wave = done.waves?.findIndex((candidate) => candidate.state === 'failed') ?? -1;
+  const failing = new Set(fleet.agents.filter(({ behaviour }) => behaviour === 'failing').map(({ nodeId }) => nodeId));
+  const nodes = await api.rolloutNodes(clusterId, created.id);
+  const right = rightWave(nodes.map((node) => ({ wave: node.waveIndex, fails: failing.has(node.nodeId) })), TOLERATED);
+  tell(`with 1 % failing nodes the rollout is ${done.state} at wave ${wave} (${done.waves?.[wave]?.name ?? '-'}), right is ${right}: ${done.reason ?? ''}`);
+  return { halted_at_wave: wave, right_wave: right };
 }
 
 async function measureBare(keysDir: string, fleet: Fleet, ca: string, tell: (sentence: string) => void): Promise<number> {
-  const child = fork(join(import.meta.dirname, 'bare-server.ts'), [join(keysDir, 'gateway')], { execArgv: ['--conditions=palisade-src'] });
+  const child = fork(join(import.meta.dirname, 'bare-server.ts'), [join(keysDir, 'gateway')], { execArgv: ['--conditions=palisade-src', ...GATEWAY_FLAGS] });
   const connections: AgentConnection[] = [];
   try {
     const port = await new Promise<number>((resolve) => child.once('message', (message) => resolve((message as { port: number }).port)));
-    await delay(500);
-    const before = residentBytes(child.pid!);
+    const before = await idleResidentBytes(child.pid!);
     const pending = [...fleet.agents];
     const worker = async (): Promise<void> => {
       for (let agent = pending.pop(); agent !== undefined; agent = pending.pop()) {
@@ -175,8 +177,7 @@ async function measureBare(keysDir: string, fleet: Fleet, ca: string, tell: (sen
       }
     };
     await Promise.all(Array.from({ length: 24 }, worker));
-    await delay(SETTLE_MS);
-    const perAgent = kb(residentBytes(child.pid!) - before, fleet.agents.length);
+    const perAgent = kb((await idleResidentBytes(child.pid!)) - before, fleet.agents.length);
     tell(`a bare server holds the same connections at ${perAgent.toFixed(1)} KB each`);
     return perAgent;
   } finally {

@@ -37,6 +37,17 @@ export class ApiClient {
     return this.call('GET', `/v1/clusters/${clusterId}/rollouts/${id}`);
   }
 
+  /** All nodes of a rollout, page by page. */
+  async rolloutNodes(clusterId: string, id: string): Promise<readonly RolloutNodeView[]> {
+    const nodes: RolloutNodeView[] = [];
+    for (let cursor = ''; ; ) {
+      const page = await this.call<{ items: RolloutNodeView[]; next?: string }>('GET', `/v1/clusters/${clusterId}/rollouts/${id}/nodes?limit=500${cursor}`);
+      nodes.push(...page.items);
+      if (page.next === undefined) return nodes;
+      cursor = `&cursor=${encodeURIComponent(page.next)}`;
+    }
+  }
+
   steer(clusterId: string, id: string, command: 'halt' | 'pause' | 'resume' | 'rollback'): Promise<RolloutView> {
     return this.call('POST', `/v1/clusters/${clusterId}/rollouts/${id}/${command}`, {});
   }
@@ -48,4 +59,10 @@ export interface RolloutView {
   readonly reason: string | null;
   readonly generation: string | null;
   readonly waves?: readonly { readonly index: number; readonly name: string; readonly size: number; readonly state: string; readonly openedAt: string | null; readonly counts: Readonly<Record<string, number>> }[];
+}
+
+export interface RolloutNodeView {
+  readonly nodeId: string;
+  readonly waveIndex: number;
+  readonly state: string;
 }

@@ -227,6 +227,7 @@ export class SimulatedAgent {
       this.#silenced = true;
       return;
     }
+    await delay(downloadDelayMs(this.#reconnectWindowMs), undefined, { signal: this.#stop.signal });
     await this.#fetchManifest(connection, desired);
     if (this.behaviour === 'failing') {
       this.#subject = target;
@@ -315,6 +316,11 @@ export class SimulatedAgent {
   #description() {
     return { hostname: this.name, agentVersion: '0.1.0', arch: process.arch === 'arm64' ? 'arm64' : 'amd64', kernel: { release: '6.1.0', features: ['btf', 'tcx'] }, addresses: [] };
   }
+}
+
+/** As agents do: the gateway tells all others first, then they come spread (apps/agent, `bundle-intake.ts`). */
+function downloadDelayMs(reconnectWindowMs: number): number {
+  return (reconnectWindowMs / 24) * (1 + Math.random());
 }
 
 function sameGeneration(desired: Desired, running: Running | undefined): boolean {

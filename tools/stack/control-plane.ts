@@ -88,6 +88,9 @@ async function prepareKeys({ state, gatewayAddress }: ControlPlaneOptions): Prom
   await runOnce('making the keys', 'apps/keys/dist/main.js', ['init', '--dir', state.keys, ...hosts], {});
 }
 
+/** Most of what a gateway holds lives long: a larger nursery is only memory that never comes back (docs/operations.md). */
+export const GATEWAY_FLAGS = ['--max-semi-space-size=4'];
+
 async function describe(options: ControlPlaneOptions, postgres: RunningPostgres, urls: DatabaseUrls): Promise<ControlPlane> {
   const { state, gatewayAddress } = options;
   const usual = (port: number): number | undefined => (options.anyPorts === true ? undefined : port);
@@ -95,11 +98,11 @@ async function describe(options: ControlPlaneOptions, postgres: RunningPostgres,
   const gateway = `${gatewayAddress}:${gatewayAddress === '127.0.0.1' ? await freePort(usual(GATEWAY_PORT)) : GATEWAY_PORT}`;
   const gatewayAdmin = `127.0.0.1:${await freePort()}`;
   const workerAdmin = `127.0.0.1:${await freePort()}`;
-  const make = (app: string, admin: string, environment: Record<string, string>, name = app) =>
+  const make = (app: string, admin: string, environment: Record<string, string>, name = app, flags: readonly string[] = []) =>
     new ManagedProcess(
       {
         name,
-        command: [process.execPath, '--enable-source-maps', join(checkout, `apps/${app}/dist/main.js`)],
+        command: [process.execPath, '--enable-source-maps', ...flags, join(checkout, `apps/${app}/dist/main.js`)],
         environment: { NODE_ENV: 'production', ...options.environment, ...environment },
         logFile: state.logFile(name),
         isReady: () => answers(`http://${admin}/readyz`),
@@ -113,7 +116,7 @@ async function describe(options: ControlPlaneOptions, postgres: RunningPostgres,
       PALISADE_GATEWAY_LISTEN: listen,
       PALISADE_GATEWAY_ADMIN_LISTEN: admin,
       PALISADE_GATEWAY_TLS_DIR: join(state.keys, 'gateway'),
-    }, name);
+    }, name, GATEWAY_FLAGS);
   const processes = {
     api: make('api', api, { DATABASE_URL: urls.api, PALISADE_API_LISTEN: api }),
     gateway: makeGateway('gateway', gateway, gatewayAdmin),

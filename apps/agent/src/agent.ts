@@ -6,7 +6,7 @@ import type { CheckInResponse } from '@palisade/protocol';
 import { serviceAddresses, assignSlots, type EndpointSource } from './endpoints/endpoint-source.ts';
 import { EndpointReporter } from './endpoints/endpoint-reporter.ts';
 import { BreakGlass } from './break-glass/break-glass.ts';
-import { BundleIntake } from './check-in/bundle-intake.ts';
+import { BundleIntake, downloadDelayMs } from './check-in/bundle-intake.ts';
 import { CheckInLoop, type CheckInDraft } from './check-in/check-in-loop.ts';
 import { News } from './check-in/news.ts';
 import { agentVersion, describeNode, nodeArch } from './check-in/node-description.ts';
@@ -54,7 +54,7 @@ export interface AgentTimings {
   readonly tickMs: number;
 }
 
-export const DEFAULT_TIMINGS: AgentTimings = { holdMs: 25_000, healthWindowMs: 10_000, commitTimeoutMs: 120_000, tickMs: 250 };
+export const DEFAULT_TIMINGS: AgentTimings = { holdMs: 50_000, healthWindowMs: 10_000, commitTimeoutMs: 120_000, tickMs: 250 };
 
 /** What is on this node; the same object while nothing changes. */
 interface LocalPart {
@@ -112,6 +112,7 @@ export class Agent {
       node: () => this.#context(),
       trusted: () => this.#trusted,
       remember: (next) => this.#remember(next),
+      downloadDelayMs: () => downloadDelayMs(this.#loop.reconnectWindowMs, Math.random()),
       now,
       log,
     });

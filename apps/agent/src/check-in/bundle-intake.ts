@@ -4,11 +4,27 @@ import { fetchBundle } from '../bundles/fetch-bundle.ts';
 import { reasonOf, type BundleExecutor, type BundleReport } from '../executor/bundle-executor.ts';
 import type { IdentityReplica } from '../identities/identity-replica.ts';
 import type { Log } from '../log.ts';
+import { delay } from '../transport/delay.ts';
 import type { AgentState } from '../state/agent-state.ts';
 import type { GatewayRequests } from '../transport/gateway-requests.ts';
 import { refreshEpoch, refreshMetadata } from '../trust/refresh-metadata.ts';
 import { TrustRefused } from '../trust/root-chain.ts';
 import type { ReportedState } from './observe.ts';
+
+/** Of the window that the gateway names for reconnecting, which grows with the fleet: five seconds for ten thousand nodes. */
+const SHARE = 1 / 24;
+
+/**
+ * How long to leave a new generation where it is: once the share, in which the gateway tells all others of it, and up to as long
+ * again, so that not all come at once.
+ *
+ * @param reconnectWindowMs as the gateway named it last; undefined: not yet
+ * @param random in [0, 1)
+ * @returns milliseconds
+ */
+export function downloadDelayMs(reconnectWindowMs: number | undefined, random: number): number {
+  return (reconnectWindowMs ?? 0) * SHARE * (1 + random);
+}
 
 export interface IntakePorts {
   readonly state: AgentState;
@@ -17,6 +33,8 @@ export interface IntakePorts {
   readonly node: () => NodeContext;
   readonly trusted: () => TrustedState;
   readonly remember: (state: TrustedState) => void;
+  /** Milliseconds to wait before a download, see `downloadDelayMs`. */
+  readonly downloadDelayMs: () => number;
   readonly now: () => number;
   readonly log: Log;
 }
@@ -61,6 +79,7 @@ export class BundleIntake {
     }
     if (this.#refused?.generation === generation && now() < this.#refused.retryAtMs) return false;
     try {
+      await delay(this.#ports.downloadDelayMs());
       const fetched = await this.#fetch(gateway, desired);
       this.#refused = undefined;
       if (this.#ports.identities.facts === undefined || this.#ports.identities.revision < fetched.minimumIdentityRevision) {

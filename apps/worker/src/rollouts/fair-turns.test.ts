@@ -38,6 +38,20 @@ describe('FairTurns', () => {
     expect(turns.take(0)).toEqual(job);
   });
 
+  it('lets a job rest without keeping its place from another', () => {
+    const turns = new FairTurns(1);
+    const job = { tenantId: 'a', id: 'large' };
+    turns.add(job);
+    turns.take(1_000);
+    turns.done(job, 1_400);
+    turns.add(job);
+    expect(turns.take(1_399)).toBeUndefined();
+    turns.add({ tenantId: 'a', id: 'small' });
+    expect(turns.take(1_399)?.id).toBe('small');
+    turns.done({ tenantId: 'a', id: 'small' });
+    expect(turns.take(1_400)).toEqual(job);
+  });
+
   it('gives the place of a job back that nobody reported done', () => {
     const turns = new FairTurns(1);
     turns.add({ tenantId: 'a', id: 'lost' });

@@ -13,6 +13,8 @@ export class FairTurns {
   readonly #waiting = new Map<string, Set<string>>();
   /** Tenant → job → when it started, Unix ms. */
   readonly #running = new Map<string, Map<string, number>>();
+  /** Job → when it may start again, Unix ms. */
+  readonly #resting = new Map<string, number>();
 
   constructor(perTenant: number) {
     this.#perTenant = perTenant;
@@ -30,7 +32,7 @@ export class FairTurns {
     for (const [tenantId, jobs] of this.#waiting) {
       const running = this.#running.get(tenantId) ?? new Map<string, number>();
       if (running.size >= this.#perTenant) continue;
-      const id = [...jobs].find((candidate) => !running.has(candidate));
+      const id = [...jobs].find((candidate) => !running.has(candidate) && (this.#resting.get(candidate) ?? 0) <= nowMs);
       if (id === undefined) continue;
       jobs.delete(id);
       // The tenant goes to the end of the line: a map keeps the order of insertion.
@@ -42,14 +44,17 @@ export class FairTurns {
     return undefined;
   }
 
-  done(job: TenantJob): void {
+  /** @param restUntilMs Unix ms; the job waits until then, its place is free at once */
+  done(job: TenantJob, restUntilMs = 0): void {
     const running = this.#running.get(job.tenantId);
     running?.delete(job.id);
+    if (restUntilMs > 0) this.#resting.set(job.id, restUntilMs);
     if (running?.size === 0) this.#running.delete(job.tenantId);
   }
 
   /** Frees the places of jobs that nobody has reported done: another process took them, or the queue lost them. */
   expire(startedBeforeMs: number): void {
+    for (const [id, untilMs] of this.#resting) if (untilMs < startedBeforeMs) this.#resting.delete(id);
     for (const [tenantId, running] of this.#running) {
       for (const [id, startedMs] of running) if (startedMs < startedBeforeMs) this.done({ tenantId, id });
     }

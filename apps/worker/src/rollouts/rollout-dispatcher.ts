@@ -9,6 +9,13 @@ const OUTBOX_BATCH = 500;
 /** A job that was not reported done by then ran elsewhere or is lost; either way its place is free. */
 const JOB_LIMIT_MS = 15_000;
 
+/**
+ * A rollout rests this many times as long as its last step took: reports of ten thousand nodes come in by the second, each
+ * step counts them all, and the push that they answer needs the processor and the database more.
+ */
+const REST_FACTOR = 4;
+const LONGEST_REST_MS = 2_000;
+
 export interface RolloutDispatcherOptions {
   readonly openQueue: (options: JobQueueOptions) => Promise<JobQueue>;
   readonly work: WorkFinder;
@@ -25,6 +32,8 @@ export interface RolloutDispatcherOptions {
 export class RolloutDispatcher {
   readonly #options: RolloutDispatcherOptions;
   readonly #turns: FairTurns;
+  /** Milliseconds that the last step of each rollout took. */
+  readonly #took = new Map<string, number>();
   #queue: JobQueue | undefined;
   #pumping = false;
 
@@ -39,8 +48,11 @@ export class RolloutDispatcher {
       concurrency: this.#options.concurrency,
       process: (job) => this.#process(job),
       onSettled: (job) => {
-        this.#turns.done(job);
+        const restMs = Math.min(LONGEST_REST_MS, Math.ceil(REST_FACTOR * (this.#took.get(job.id) ?? 0)));
+        this.#took.delete(job.id);
+        this.#turns.done(job, Date.now() + restMs);
         void this.#pump();
+        setTimeout(() => void this.#pump(), restMs + 1).unref();
       },
       onError: (error) => this.#options.logger.warn({ err: error }, 'the job queue reported an error'),
     });
@@ -87,6 +99,11 @@ export class RolloutDispatcher {
   }
 
   async #process(job: TenantJob): Promise<void> {
-    await this.#options.advance.execute(systemContext(parseTenantId(job.tenantId), 'worker/rollout'), job.id);
+    const startedAt = performance.now();
+    try {
+      await this.#options.advance.execute(systemContext(parseTenantId(job.tenantId), 'worker/rollout'), job.id);
+    } finally {
+      this.#took.set(job.id, performance.now() - startedAt);
+    }
   }
 }
