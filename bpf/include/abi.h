@@ -6,12 +6,14 @@
  * Addresses are 16 bytes in network order; IPv4 lies in the first four, the rest is zero. Ports and numbers are in
  * host order unless the name ends in _be. Times are nanoseconds of CLOCK_MONOTONIC_COARSE.
  *
- * A change of any layout or map raises PALISADE_ABI: pins of another ABI are never reused.
+ * A change of any layout or map raises PALISADE_ABI: pins of another ABI are never reused, and objects of another ABI never loaded.
  */
 #ifndef PALISADE_ABI_H
 #define PALISADE_ABI_H
 
-#define PALISADE_ABI 4
+#define PALISADE_ABI 5
+/* Read from the object's BTF before it is loaded. */
+enum palisade_abi { PALISADE_ABI_VERSION = PALISADE_ABI };
 
 /* Two banks: programs read the one named by the lowest bit of the generation, user space fills the other. */
 #define PALISADE_BANKS 2
@@ -289,15 +291,15 @@ struct mapped_address {
 	__u32 address_be[4];
 };
 
-/* A selector of DNS names by the FNV-1a hash (64 bit) of its fixed part, lower case, last byte first. */
+/* A selector of DNS names by the text of its fixed part, never by a hash: names that share one can be made in a minute. */
 #define NAME_EXACT 0      /* the whole name */
 #define NAME_ONE_LABEL 1  /* one label before the fixed part: *.example.com */
 #define NAME_SOME_LABELS 2 /* one or more: **.example.com */
-#define NAME_ANY 3        /* every name; the hash is 0 */
+#define NAME_ANY 3        /* every name; no text */
+#define NAME_BYTES 256    /* a name has at most 253 (RFC 1035 §2.3.4) */
 struct name_key {
-	__u64 hash;
 	__u32 kind;
-	__u32 reserved;
+	__u8 reversed[NAME_BYTES]; /* lower case, last byte first, zero-padded: so a suffix is a beginning */
 };
 
 /* A DNS question on its way to a configured resolver. */
@@ -308,10 +310,10 @@ struct dns_query_key {
 	__u16 id_be;
 	__u16 slot;
 	__u16 type_be;
+	__u8 reversed[NAME_BYTES]; /* as in name_key */
 };
 
 struct dns_query {
-	__u64 name_hash;
 	__u64 selectors; /* one bit for each selector that the name matches */
 	__u64 asked_ns;
 };
@@ -323,7 +325,7 @@ struct learned_address {
 
 /* User space's memory of which bit stands for which selector; bits are stable while anything names them. */
 struct name_selector {
-	__u8 text[256]; /* `name:` or `pattern:` and the value, zero-padded */
+	__u8 text[272]; /* `name:` or `pattern:` and the value, zero-padded */
 };
 #define MAX_NAME_SELECTORS 64
 

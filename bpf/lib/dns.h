@@ -16,8 +16,6 @@
 #define DNS_MAX_TTL_SECONDS 86400
 /* A name with a TTL of zero is still connected to after its answer. */
 #define DNS_GRACE_NS (2 * SECONDS)
-#define FNV_OFFSET 0xcbf29ce484222325ULL
-#define FNV_PRIME 0x100000001b3ULL
 
 struct dns_scratch {
 	__u8 data[DNS_BYTES];
@@ -26,20 +24,37 @@ struct dns_scratch {
 	__u32 at;    /* forward: the next label; answers: the next record */
 	__u32 end;   /* the question name's closing zero */
 	__u32 labels;
-	__u32 depth; /* labels behind `hash` */
+	__u32 depth; /* labels in `suffix` */
 	__u32 odd;   /* characters that no pattern matches */
 	__u32 failed;
 	__u32 network;
-	__u64 hash;
+	__u32 busy;
 	__u64 selectors;
 	__u64 starred; /* those of them that leave labels open */
+	__u64 any;     /* those that match every name */
 	__u64 now_ns;
+	struct name_key suffix;
+	__u32 suffix_length;
+	struct dns_query_key key;
 };
-/* Rows: learning, then the questions that rules on DNS are asked about, for each kind of program that may interrupt another. */
-#define DNS_SCRATCH_LEARN 0
-#define DNS_SCRATCH_INTERFACE 1
+/* A row for each kind of program that may interrupt another. */
+#define DNS_SCRATCH_INTERFACE 0
+#define DNS_SCRATCH_HOST 1
 #define DNS_SCRATCH_NETFILTER 2
 MAP(dns_scratches, BPF_MAP_TYPE_PERCPU_ARRAY, 3, __u32, struct dns_scratch);
+
+/* The row, taken: a program of the same kind that was preempted on this processor may still hold it. Then nothing is read. */
+static __always_inline struct dns_scratch *dns_take(__u32 row)
+{
+	struct dns_scratch *d = bpf_map_lookup_elem(&dns_scratches, &row);
+
+	return d && !__sync_lock_test_and_set(&d->busy, 1) ? d : 0;
+}
+
+static __always_inline void dns_release(struct dns_scratch *d)
+{
+	__sync_lock_test_and_set(&d->busy, 0);
+}
 
 static long dns_label(__u32 i, struct dns_scratch **context)
 {
@@ -69,20 +84,21 @@ static long dns_label(__u32 i, struct dns_scratch **context)
 
 static __always_inline void dns_match(struct dns_scratch *d, __u32 kind)
 {
-	struct name_key key = { .hash = d->hash, .kind = kind };
-	__u64 *bits = bpf_map_lookup_elem(&names, &key);
+	__u64 *bits;
 
+	d->suffix.kind = kind;
+	bits = bpf_map_lookup_elem(&names, &d->suffix);
 	if (bits && kind == NAME_EXACT)
 		d->selectors |= *bits;
 	else if (bits)
 		d->starred |= *bits;
 }
 
-/* From the name's last byte to its first: at each label's start the hash is that of the suffix from there on. */
-static long dns_hash(__u32 i, struct dns_scratch **context)
+/* From the name's last byte to its first: at each label's start the suffix from there on is complete. */
+static long dns_suffixes(__u32 i, struct dns_scratch **context)
 {
 	struct dns_scratch *d = *context;
-	__u32 at = d->end - 1 - i;
+	__u32 at = d->end - 1 - i, length;
 	__u8 byte;
 
 	if (at < DNS_HEADER || at >= DNS_BYTES)
@@ -105,7 +121,7 @@ static long dns_hash(__u32 i, struct dns_scratch **context)
 			return 1;
 	} else if (byte >= 'A' && byte <= 'Z') {
 		byte += 'a' - 'A';
-	} else if (byte == '.') {
+	} else if (byte == '.' || !byte) {
 		/* Inside a label: another name than the one with the same text. */
 		d->failed = 1;
 		return 1;
@@ -113,36 +129,41 @@ static long dns_hash(__u32 i, struct dns_scratch **context)
 		d->odd = 1;
 		d->starred = 0; /* this label is one that they leave open */
 	}
-	d->hash = (d->hash ^ byte) * FNV_PRIME;
+	length = d->suffix_length;
+	if (length >= NAME_BYTES) {
+		d->failed = 1;
+		return 1;
+	}
+	d->suffix.reversed[length] = byte;
+	d->suffix_length = length + 1;
 	return 0;
 }
 
-/* Reads the one question: name hash, matching selectors, and where the records after it begin. */
+/* Reads the one question: its name, matching selectors, and where the records after it begin. */
 static __always_inline int dns_question(struct dns_scratch *d)
 {
 	struct dns_scratch *context = d;
+	__u64 *any;
 
 	__builtin_memset(d->label_starts, 0, sizeof(d->label_starts));
+	__builtin_memset(&d->suffix, 0, sizeof(d->suffix));
 	d->at = DNS_HEADER;
-	d->labels = d->depth = d->odd = d->failed = d->end = 0;
+	d->labels = d->depth = d->odd = d->failed = d->end = d->suffix_length = 0;
 	d->selectors = d->starred = 0;
-	d->hash = FNV_OFFSET;
 	if (d->data[4] || d->data[5] != 1)
 		return -1;
 	bpf_loop(DNS_MAX_LABELS, dns_label, &context, 0);
 	if (d->failed || !d->end || !d->labels || d->end + 5 > d->size)
 		return -1;
-	bpf_loop(256, dns_hash, &context, 0);
+	d->suffix.kind = NAME_ANY;
+	any = bpf_map_lookup_elem(&names, &d->suffix);
+	d->any = any ? *any : 0;
+	bpf_loop(NAME_BYTES, dns_suffixes, &context, 0);
 	if (d->failed || d->depth != d->labels)
 		return -1;
 	d->selectors |= d->starred;
-	if (!d->odd) {
-		struct name_key any = { .kind = NAME_ANY };
-		__u64 *bits = bpf_map_lookup_elem(&names, &any);
-
-		if (bits)
-			d->selectors |= *bits;
-	}
+	if (!d->odd)
+		d->selectors |= d->any;
 	return 0;
 }
 
@@ -206,13 +227,46 @@ fixed:
 	return 0;
 }
 
-/* A query that leaves the endpoint is noted, its answer is learned from. */
-__noinline int dns_learn(struct __sk_buff *skb, struct scene *s)
+/* What the datagram in `d` teaches. */
+static __always_inline void dns_read(struct dns_scratch *d, struct scene *s, int is_query)
 {
-	struct dns_query_key key = {};
-	struct dns_scratch *d;
 	struct dns_query *asked;
-	__u32 zero = DNS_SCRATCH_LEARN, offset, size;
+	__u32 answers;
+
+	if (dns_question(d) || d->end > DNS_BYTES - 8)
+		return;
+	d->key.slot = s->endpoint.slot;
+	__builtin_memcpy(&d->key.id_be, d->data, 2);
+	__builtin_memcpy(&d->key.type_be, d->data + d->end + 1, 2);
+	__builtin_memcpy(d->key.reversed, d->suffix.reversed, NAME_BYTES);
+	if (is_query) {
+		struct dns_query query = { .selectors = d->selectors, .asked_ns = s->now_ns };
+
+		if (query.selectors && !(d->data[2] & 0x80))
+			bpf_map_update_elem(&dns_queries, &d->key, &query, BPF_ANY);
+		return;
+	}
+	asked = bpf_map_lookup_elem(&dns_queries, &d->key);
+	if (!asked || s->now_ns - asked->asked_ns > DNS_QUERY_LIFETIME_NS)
+		return;
+	/* An answer (QR), not truncated (TC), without error (RCODE). */
+	if (!(d->data[2] & 0x80) || d->data[2] & 0x02 || d->data[3] & 0x0f)
+		return;
+	d->now_ns = s->now_ns;
+	d->network = s->endpoint.network;
+	d->selectors = asked->selectors;
+	d->at = d->end + 5;
+	bpf_map_delete_elem(&dns_queries, &d->key);
+	answers = (__u32)d->data[6] << 8 | d->data[7];
+	bpf_loop(answers < DNS_MAX_ANSWERS ? answers : DNS_MAX_ANSWERS, dns_answer, &d, 0);
+}
+
+/* A query that leaves the endpoint is noted, its answer is learned from. */
+__noinline int dns_learn(struct __sk_buff *skb, struct scene *s, __u32 row)
+{
+	struct mapped_address client, resolver;
+	struct dns_scratch *d;
+	__u32 size;
 	int v6, is_query;
 
 	if (!s)
@@ -221,52 +275,24 @@ __noinline int dns_learn(struct __sk_buff *skb, struct scene *s)
 	if (!is_query && (s->direction != DIRECTION_INGRESS || s->packet.source_port_be != bpf_htons(DNS_PORT)))
 		return 0;
 	v6 = s->packet.family == 6;
-	if (is_query) {
-		map_address(&key.client, s->endpoint.network, s->packet.source, v6);
-		map_address(&key.resolver, s->endpoint.network, s->packet.destination, v6);
-		key.client_port_be = s->packet.source_port_be;
-	} else {
-		map_address(&key.client, s->endpoint.network, s->packet.destination, v6);
-		map_address(&key.resolver, s->endpoint.network, s->packet.source, v6);
-		key.client_port_be = s->packet.destination_port_be;
-	}
-	if (!bpf_map_lookup_elem(&resolvers, &key.resolver))
+	map_address(&client, s->endpoint.network, is_query ? s->packet.source : s->packet.destination, v6);
+	map_address(&resolver, s->endpoint.network, is_query ? s->packet.destination : s->packet.source, v6);
+	if (!bpf_map_lookup_elem(&resolvers, &resolver))
 		return 0;
-	d = bpf_map_lookup_elem(&dns_scratches, &zero);
-	offset = s->packet.l4_offset + 8;
 	size = s->packet.l4_length - 8;
-	if (!d || s->packet.l4_length < 8 + DNS_HEADER + 5 || size > DNS_BYTES || size < 1)
+	if (s->packet.l4_length < 8 + DNS_HEADER + 5 || size > DNS_BYTES || size < 1)
 		return 0;
-	if (bpf_skb_load_bytes(skb, offset, d->data, size))
+	d = dns_take(row);
+	if (!d)
 		return 0;
-	d->size = size;
-	if (dns_question(d))
-		return 0;
-	key.slot = s->endpoint.slot;
-	__builtin_memcpy(&key.id_be, d->data, 2);
-	if (d->end > DNS_BYTES - 8)
-		return 0;
-	__builtin_memcpy(&key.type_be, d->data + d->end + 1, 2);
-	if (is_query) {
-		struct dns_query query = { .name_hash = d->hash, .selectors = d->selectors, .asked_ns = s->now_ns };
-
-		if (query.selectors && !(d->data[2] & 0x80))
-			bpf_map_update_elem(&dns_queries, &key, &query, BPF_ANY);
-		return 0;
+	if (!bpf_skb_load_bytes(skb, s->packet.l4_offset + 8, d->data, size)) {
+		d->size = size;
+		d->key.client = client;
+		d->key.resolver = resolver;
+		d->key.client_port_be = is_query ? s->packet.source_port_be : s->packet.destination_port_be;
+		dns_read(d, s, is_query);
 	}
-	asked = bpf_map_lookup_elem(&dns_queries, &key);
-	if (!asked || asked->name_hash != d->hash || s->now_ns - asked->asked_ns > DNS_QUERY_LIFETIME_NS)
-		return 0;
-	/* An answer (QR), not truncated (TC), without error (RCODE). */
-	if (!(d->data[2] & 0x80) || d->data[2] & 0x02 || d->data[3] & 0x0f)
-		return 0;
-	d->now_ns = s->now_ns;
-	d->network = s->endpoint.network;
-	d->selectors = asked->selectors;
-	d->at = d->end + 5;
-	bpf_map_delete_elem(&dns_queries, &key);
-	zero = (__u32)d->data[6] << 8 | d->data[7];
-	bpf_loop(zero < DNS_MAX_ANSWERS ? zero : DNS_MAX_ANSWERS, dns_answer, &d, 0);
+	dns_release(d);
 	return 0;
 }
 

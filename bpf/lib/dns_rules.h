@@ -31,38 +31,45 @@ static __always_inline void dns_take_question(struct scene *s, struct dns_scratc
 /* Reads the question of the scene's packet from where the packet arrives. */
 __noinline int dns_ask(struct __sk_buff *skb, struct scene *s)
 {
-	__u32 row = DNS_SCRATCH_INTERFACE, size;
 	struct dns_scratch *d;
+	__u32 size;
 
 	if (!s)
 		return 0;
 	s->asked = 1;
 	s->question = 0;
-	d = bpf_map_lookup_elem(&dns_scratches, &row);
 	size = dns_message_size(&s->packet);
-	if (!d || size < 1 || size > DNS_BYTES || bpf_skb_load_bytes(skb, s->packet.l4_offset + 8, d->data, size))
+	if (size < 1 || size > DNS_BYTES)
 		return 0;
-	dns_take_question(s, d, size);
+	d = dns_take(DNS_SCRATCH_INTERFACE);
+	if (!d)
+		return 0;
+	if (!bpf_skb_load_bytes(skb, s->packet.l4_offset + 8, d->data, size))
+		dns_take_question(s, d, size);
+	dns_release(d);
 	return 0;
 }
 
 /* The same where no helper reads packets: `linear` is the kernel's address of layer 3, `limit` what lies there. */
 __noinline int dns_ask_linear(struct scene *s, __u64 linear, __u32 limit)
 {
-	__u32 row = DNS_SCRATCH_NETFILTER, size, offset;
 	struct dns_scratch *d;
+	__u32 size, offset;
 
 	if (!s)
 		return 0;
 	s->asked = 1;
 	s->question = 0;
-	d = bpf_map_lookup_elem(&dns_scratches, &row);
 	size = dns_message_size(&s->packet);
 	offset = s->packet.l4_offset + 8;
-	if (!d || size < 1 || size > DNS_BYTES || offset > 0x3fff || offset + size > limit ||
-	    bpf_probe_read_kernel(d->data, size, (const void *)(long)(linear + offset)))
+	if (size < 1 || size > DNS_BYTES || offset > 0x3fff || offset + size > limit)
 		return 0;
-	dns_take_question(s, d, size);
+	d = dns_take(DNS_SCRATCH_NETFILTER);
+	if (!d)
+		return 0;
+	if (!bpf_probe_read_kernel(d->data, size, (const void *)(long)(linear + offset)))
+		dns_take_question(s, d, size);
+	dns_release(d);
 	return 0;
 }
 

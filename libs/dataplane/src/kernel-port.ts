@@ -50,6 +50,8 @@ export interface LoadRequest {
   readonly programs: readonly { readonly name: string; readonly kind: ProgramKind }[];
   /** Sizes of maps that differ from the object's. */
   readonly maxEntries?: Readonly<Record<string, number>>;
+  /** The only ABI (`PALISADE_ABI`) that is taken; without it any. Nothing is pinned where the object's differs. */
+  readonly abi?: number;
 }
 
 export interface LoadedObject {

@@ -1,10 +1,10 @@
-/** DNS names in policy, as the kernel learns them: selectors by the hash of their fixed part, and the classes of their combinations. */
+/** DNS names in policy, as the kernel learns them: selectors by their fixed part, and the classes of their combinations. */
 
 import type { FqdnBinding, FqdnSelector } from '@palisade/policy';
 import { parseAddress } from './abi/address.ts';
 import { MAX_NAME_SELECTORS, NAME_ANY, NAME_EXACT, NAME_ONE_LABEL, NAME_SOME_LABELS } from './abi/constants.ts';
-import { MAPPED_ADDRESS, NAME_KEY } from './abi/layouts.ts';
-import { hex, textBytes } from './abi/text.ts';
+import { MAPPED_ADDRESS, NAME_KEY, NAME_SELECTOR } from './abi/layouts.ts';
+import { bytesOf, hex, textBytes } from './abi/text.ts';
 import type { DnsRules } from './dns-rules.ts';
 import { networkNumber } from './network-number.ts';
 
@@ -39,23 +39,21 @@ export interface NameImage {
   readonly resolvers: readonly Uint8Array[];
 }
 
-const FNV_OFFSET = 0xcbf29ce484222325n;
-const FNV_PRIME = 0x100000001b3n;
+/** RFC 1035 §2.3.4: 255 octets on the wire, 253 as text. */
+const NAME_LIMIT = 253;
+/** What is left of `struct name_selector` behind the kind. */
+const VALUE_LIMIT = NAME_SELECTOR.size - 'pattern:'.length;
 
-/** FNV-1a (64 bit) over the bytes of a lower-case name from its last to its first. */
-export function nameHash(name: string): bigint {
-  let hash = FNV_OFFSET;
-  for (let at = name.length - 1; at >= 0; at -= 1) hash = BigInt.asUintN(64, (hash ^ BigInt(name.charCodeAt(at))) * FNV_PRIME);
-  return hash;
-}
-
-/** How the kernel finds the selector; undefined for patterns with stars elsewhere than in front. */
+/** How the kernel finds the selector; undefined for patterns with stars elsewhere than in front and for what no name can be. */
 export function nameKey({ kind, value }: FqdnSelector): Uint8Array | undefined {
+  if (bytesOf(value).length > VALUE_LIMIT) return undefined;
   const name = value.trim().toLowerCase().replace(/(?<=.)\.$/, '');
-  const key = (fixed: string, as: number): Uint8Array | undefined =>
-    fixed.includes('*') || fixed === '' ? undefined : NAME_KEY.encode({ hash: nameHash(fixed), kind: as });
+  const key = (fixed: string, as: number): Uint8Array | undefined => {
+    const bytes = bytesOf(fixed);
+    return fixed.includes('*') || fixed === '' || bytes.length > NAME_LIMIT ? undefined : NAME_KEY.encode({ kind: as, reversed: bytes.reverse() });
+  };
   if (kind === 'name') return key(name, NAME_EXACT);
-  if (/^\*+$/.test(name)) return NAME_KEY.encode({ hash: 0n, kind: NAME_ANY });
+  if (/^\*+$/.test(name)) return NAME_KEY.encode({ kind: NAME_ANY });
   const deep = /^\*{2,}\.(.*)$/.exec(name);
   if (deep) return key(deep[1] ?? '', NAME_SOME_LABELS);
   const single = /^\*\.(.*)$/.exec(name);

@@ -133,17 +133,29 @@ static napi_value loaded(napi_env env, struct bpf_object *object)
 	return out;
 }
 
-// loadObject(bytes, pinDirectory | "", [{ name, type, attachType }], { map: maxEntries }) → { programs: {name: fd}, maps: {name: fd} }
+// The ABI that the object was compiled with (bpf/include/abi.h), 0 where it does not say.
+static int64_t object_abi(const struct bpf_object *object)
+{
+	const struct btf *btf = bpf_object__btf(object);
+	int id = btf ? btf__find_by_name_kind(btf, "palisade_abi", BTF_KIND_ENUM) : -1;
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
+
+	return type && btf_vlen(type) == 1 ? btf_enum(type)->val : 0;
+}
+
+// loadObject(bytes, pinDirectory | "", [{ name, type, attachType }], { map: maxEntries }, ABI | 0 for any) → { programs: {name: fd}, maps: {name: fd} }
 // Type and attach type are numbers, or -1 where the section name says it.
 static napi_value load_object(napi_env env, napi_callback_info info)
 {
-	napi_value a[4], out;
+	napi_value a[5], out;
 	struct bpf_object *object;
 	struct bytes bytes;
 	char directory[MAX_PATH];
+	int64_t wanted, found;
 	int failed;
 
-	if (!read_arguments(env, info, 4, a) || !read_bytes(env, a[0], &bytes) || !read_text(env, a[1], directory, sizeof(directory)))
+	if (!read_arguments(env, info, 5, a) || !read_bytes(env, a[0], &bytes) || !read_text(env, a[1], directory, sizeof(directory)) ||
+	    !read_int(env, a[4], &wanted))
 		return NULL;
 	log_length = 0;
 	log_text[0] = 0;
@@ -154,6 +166,15 @@ static napi_value load_object(napi_env env, napi_callback_info info)
 	object = bpf_object__open_mem(bytes.data, bytes.size, &options);
 	if (!object)
 		return raise_load(env, "opening the object", errno);
+	found = object_abi(object);
+	if (wanted && found != wanted) {
+		bpf_object__close(object);
+		snprintf(log_text, sizeof(log_text),
+			 "its programs speak datapath ABI %lld and this agent %lld. Publish the programs that belong to the agents' version, or "
+			 "bring the agents to the programs' version.",
+			 (long long)found, (long long)wanted);
+		return raise_load(env, "reading the object's ABI", EPROTONOSUPPORT);
+	}
 	failed = prepare(env, object, directory, a[2], a[3]);
 	if (!failed) {
 		// The verifier gives up with EAGAIN when its thread has a signal to take; libbpf tries five times, a storm outlasts it.

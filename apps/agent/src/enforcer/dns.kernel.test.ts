@@ -13,7 +13,9 @@ if (unavailable) console.warn(unavailable);
 const OWN = '10.1.0.1';
 const RESOLVER = '10.2.0.53';
 const OTHER_RESOLVER = '10.2.0.54';
-const [WORLD, DNS, API, ORG, BOTH, DEEP] = [1, 10, 50, 51, 52, 53];
+const [WORLD, DNS, API, ORG, BOTH, DEEP, TWIN] = [1, 10, 50, 51, 52, 53, 54];
+/** Different names with the same 64 bit FNV-1a value, last byte first: whoever matches names by a hash takes one for the other. */
+const TWINS = ['g56yqeuou76up.example.com', 'hqb6b5tywtg3r.example.com'] as const;
 
 function node(revision: number, more: readonly ReturnType<typeof entry>[] = []): ResolvedNode {
   const entries = [
@@ -22,18 +24,20 @@ function node(revision: number, more: readonly ReturnType<typeof entry>[] = []):
     ...[API, BOTH].map((peer) => entry('egress', peer, PROTOCOL.tcp, 443, 'allow', 4)),
     ...[ORG, BOTH].map((peer) => entry('egress', peer, PROTOCOL.tcp, 8443, 'allow', 6)),
     entry('egress', DEEP, PROTOCOL.tcp, 25, 'allow', 8),
+    entry('egress', TWIN, PROTOCOL.tcp, 443, 'allow', 10),
     ...more,
   ];
   const addresses = [RESOLVER, OTHER_RESOLVER].map((address) => ({ cidr: `${address}/32`, peerClass: DNS, identity: 900 }));
   return {
     ...resolvedNode({ 'pod/lab/subject': entries }, [...addresses, { cidr: '0.0.0.0/0', peerClass: WORLD, identity: 2 }, { cidr: '::/0', peerClass: WORLD, identity: 2 }], revision),
     fqdn: {
-      selectors: [{ kind: 'name', value: 'api.example.com' }, { kind: 'pattern', value: '*.example.org' }, { kind: 'pattern', value: '**.deep.test' }],
+      selectors: [{ kind: 'name', value: 'api.example.com' }, { kind: 'pattern', value: '*.example.org' }, { kind: 'pattern', value: '**.deep.test' }, { kind: 'name', value: TWINS[0] }],
       classes: [
         { baseClass: WORLD, selectors: [0], peerClass: API },
         { baseClass: WORLD, selectors: [1], peerClass: ORG },
         { baseClass: WORLD, selectors: [0, 1], peerClass: BOTH },
         { baseClass: WORLD, selectors: [2], peerClass: DEEP },
+        { baseClass: WORLD, selectors: [3], peerClass: TWIN },
       ],
     },
   };
@@ -83,10 +87,31 @@ describe.skipIf(unavailable)('policy by DNS name in the kernel', () => {
     ['the resolver is none of the configured', () => query(4005, { id: 1, name: 'api.example.com' }, OTHER_RESOLVER) && reply(4005, { id: 1, name: 'api.example.com', answers: [{ type: 'A', address: '192.0.2.20' }] }, OTHER_RESOLVER)],
     ['the answer is truncated', () => query(4006, { id: 1, name: 'api.example.com' }) && reply(4006, { id: 1, name: 'api.example.com', truncated: true, answers: [{ type: 'A', address: '192.0.2.20' }] })],
     ['the answer is an error', () => query(4007, { id: 1, name: 'api.example.com' }) && reply(4007, { id: 1, name: 'api.example.com', rcode: 3, answers: [{ type: 'A', address: '192.0.2.20' }] })],
+    ['only a hash of the name matches a selector', () => query(4009, { id: 1, name: TWINS[1] }) && reply(4009, { id: 1, name: TWINS[1], answers: [{ type: 'A', address: '192.0.2.20' }] })],
+    ['only a hash of the name is that of the question', () => query(4010, { id: 1, name: TWINS[0] }) && reply(4010, { id: 1, name: TWINS[1], answers: [{ type: 'A', address: '192.0.2.20' }] })],
+    ['a zero byte ends the name early', () => query(4011, { id: 1, name: '\0api.example.com' }) && reply(4011, { id: 1, name: '\0api.example.com', answers: [{ type: 'A', address: '192.0.2.20' }] })],
     ['the name matches no selector', () => query(4008, { id: 1, name: 'api.example.net' }) && reply(4008, { id: 1, name: 'api.example.net', answers: [{ type: 'A', address: '192.0.2.20' }] })],
   ])('learns nothing where %s', (_, exchange) => {
     exchange();
     expect(connects('192.0.2.20', 443)).toBe(false);
+  });
+  it('learns for a name as long as names get', async () => {
+    const long = ['a', 'b', 'c'].map((letter) => letter.repeat(63)).join('.') + `.${'d'.repeat(61)}`;
+    await lab.applyNode(
+      { ...node((revision += 1)), fqdn: { selectors: [{ kind: 'name', value: long }], classes: [{ baseClass: WORLD, selectors: [0], peerClass: API }] } },
+      { dnsResolvers: [{ network: 'default', address: RESOLVER }] },
+    );
+    resolve(long, [{ type: 'A', address: '192.0.2.21' }]);
+    resolve(`x${long.slice(1)}`, [{ type: 'A', address: '192.0.2.22' }]);
+    expect([connects('192.0.2.21', 443), connects('192.0.2.22', 443)]).toEqual([true, false]);
+    await apply();
+  });
+  it('keeps the questions of one port apart by their names', () => {
+    query(4101, { id: 1, name: 'api.example.com' });
+    query(4101, { id: 1, name: TWINS[0] });
+    reply(4101, { id: 1, name: 'api.example.com', answers: [{ type: 'A', address: '192.0.2.23' }] });
+    reply(4101, { id: 1, name: TWINS[0], answers: [{ type: 'A', address: '192.0.2.24' }] });
+    expect([connects('192.0.2.23', 443), connects('192.0.2.24', 443)]).toEqual([true, true]);
   });
   it('does not learn twice from one question', () => {
     query(4100, { id: 1, name: 'api.example.com' });

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import type { KernelFlowEvent, LocalEndpoint } from '@palisade/dataplane';
+import { readFileSync, readdirSync, renameSync } from 'node:fs';
+import { PALISADE_ABI, type KernelFlowEvent, type LocalEndpoint } from '@palisade/dataplane';
 import { NativeKernel } from '@palisade/kernel';
 import type { PolicyEntry } from '@palisade/policy';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { DesiredState, Enforcer } from './enforcer.ts';
 import { createKernelEnforcer } from './kernel-enforcer.ts';
+import { Pins } from './pins.ts';
 import { OBJECT_PATH, kernelUnavailable } from './testing/kernel-available.ts';
 import { entry, resolvedNode } from './testing/resolved-fixture.ts';
 import { TestNetwork } from './testing/test-network.ts';
@@ -93,6 +94,18 @@ describe.skipIf(unavailable)('the kernel enforcer on real traffic', () => {
   });
   afterEach(() => enforcer.uninstall());
 
+  it('takes the datapath of an earlier ABI away once its own is in force', async () => {
+    const nothing = [entry('ingress', 0, 0, 0, 'deny', 1), entry('egress', 0, 0, 0, 'deny', 3)];
+    await enforcer.apply(desired({ 'pod/shop/frontend': nothing }));
+    await enforcer.close();
+    renameSync(new Pins(pinRoot).base, `${pinRoot}/abi-1`);
+    enforcer = createKernelEnforcer(options);
+    expect(await enforcer.adopt()).toMatchObject({ policyRevision: 0, endpoints: [] });
+    expect(await frontend.ask({ op: 'tcp', host: backend.address, port: 8080 })).toMatchObject({ ok: false });
+    await enforcer.apply(desired({}));
+    expect(await frontend.ask({ op: 'tcp', host: backend.address, port: 8080 })).toMatchObject({ ok: true });
+    expect(readdirSync(pinRoot)).toEqual([`abi-${PALISADE_ABI}`]);
+  });
   it('lets everything pass and reports it while no policy restricts', async () => {
     const state = await enforcer.apply(desired({}));
     expect(state.endpoints).toEqual(endpoints.map(({ key }) => ({ key, protected: true })));

@@ -21,6 +21,7 @@ import { executeAction, type ExecutionContext } from './action-executor.ts';
 import { Attachments, cgroupTarget, ifindexOf, interfaceTarget } from './attachments.ts';
 import { Arrivals, coverageGap } from './coverage.ts';
 import type { DatapathCounters, DesiredState, Enforcer, KernelFeatures, ProgramObject, RunningState } from './enforcer.ts';
+import { retireEarlierDatapaths } from './earlier-datapath.ts';
 import { FlowDrain } from './flow-drain.ts';
 import { ownCgroup, unitCgroup, type CgroupPlace } from './host-units.ts';
 import { HttpGate } from '../http-gate/http-gate.ts';
@@ -201,6 +202,7 @@ class KernelEnforcer implements Enforcer {
         executeAction(action, context);
         if (action.kind === 'attach' && !this.#failures.has(action.endpoint.slot)) this.#arrivals.attached(ifindexOf(action.target));
       }
+      retireEarlierDatapaths(this.#kernel, this.#pins);
       this.#programs.collect(new Set([context.desired.programDigest, context.previousProgram]));
       return this.#runningState(this.#observed());
     });

@@ -1,6 +1,6 @@
 import { PALISADE_ABI } from '@palisade/dataplane';
 
-/** Where one node's datapath lives in the BPF file system. Pins of another ABI are never touched. */
+/** Where one node's datapath lives in the BPF file system. Pins of another ABI are never opened; they go once this ABI is in force. */
 export class Pins {
   readonly root: string;
   readonly base: string;

@@ -1,4 +1,4 @@
-import type { Descriptor, KernelPort, LoadRequest, ProgramKind } from '@palisade/dataplane';
+import { PALISADE_ABI, type Descriptor, type KernelPort, type LoadRequest, type ProgramKind } from '@palisade/dataplane';
 import { DomainError } from '@palisade/errors';
 import type { ProgramObject } from './enforcer.ts';
 import type { Pins } from './pins.ts';
@@ -69,7 +69,7 @@ export class ProgramSet {
   #ensure(object: ProgramObject, needed: readonly string[], programs: LoadRequest['programs']): void {
     const names = this.#kernel.listPins(`${this.#pins.programs}/${object.sha256}`);
     if (needed.every((name) => names.includes(name))) return;
-    const loaded = this.#kernel.load({ object: object.bytes, mapPins: this.#pins.maps, maxEntries: this.#maxEntries, programs });
+    const loaded = this.#kernel.load({ object: object.bytes, abi: PALISADE_ABI, mapPins: this.#pins.maps, maxEntries: this.#maxEntries, programs });
     for (const [name, descriptor] of Object.entries(loaded.programs)) {
       if (!names.includes(name)) this.#kernel.pin(descriptor, this.#pins.program(object.sha256, name));
     }

@@ -1,6 +1,6 @@
 /** Numbers of bpf/include/abi.h that user space needs. A test reads them out of the header. */
 
-export const PALISADE_ABI = 4;
+export const PALISADE_ABI = 5;
 export const PALISADE_BANKS = 2;
 export const MAX_ENDPOINTS = 4096;
 export const MAX_ADDRESS_MAPS = 4;

@@ -221,8 +221,8 @@ export const HTTP_COUNTERS = layout('http_counters', {
 });
 
 export const MAPPED_ADDRESS = layout('mapped_address', { network: ['u32'], address_be: ['u8', 16] });
-export const NAME_KEY = layout('name_key', { hash: ['u64'], kind: ['u32'], reserved: ['u32'] });
-export const NAME_SELECTOR = layout('name_selector', { text: ['u8', 256] });
+export const NAME_KEY = layout('name_key', { kind: ['u32'], reversed: ['u8', 256] });
+export const NAME_SELECTOR = layout('name_selector', { text: ['u8', 272] });
 export const NAME_CLASS_KEY = layout('name_class_key', { bank: ['u32'], base_class: ['u32'], selectors: ['u64'] });
 export const LEARNED_ADDRESS = layout('learned_address', { selectors: ['u64'], expires_ns: ['u64'] });
 

@@ -13,9 +13,14 @@ function asciiBytes(text: string): Uint8Array | undefined {
   return bytes;
 }
 
+/** UTF-8 bytes of `text`. */
+export function bytesOf(text: string): Uint8Array {
+  return asciiBytes(text) ?? utf8Bytes(text);
+}
+
 /** UTF-8 bytes of `text`. @throws RangeError when they do not fit `size`. */
 export function textBytes(text: string, size: number): Uint8Array {
-  const bytes = asciiBytes(text) ?? utf8Bytes(text);
+  const bytes = bytesOf(text);
   if (bytes.length > size) throw new RangeError(`“${text}” takes ${bytes.length} bytes, ${size} fit`);
   return bytes;
 }

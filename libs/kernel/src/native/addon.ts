@@ -28,6 +28,7 @@ export interface NativeAddon {
     pins: string,
     programs: readonly { name: string; type: number; attachType: number }[],
     maxEntries: Readonly<Record<string, number>>,
+    abi: number,
   ): { programs: Record<string, number>; maps: Record<string, number> };
   testRun(fd: number, packet: Uint8Array, context: Uint8Array, repeat: number): { result: number; durationNs: number; size: number; packet: Uint8Array };
   programInfo(fd: number): { id: number; type: number; name: string; tag: string; verifiedInstructions: number; runTimeNs: number; runCount: number };

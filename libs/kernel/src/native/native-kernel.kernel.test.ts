@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { PALISADE_ABI } from '@palisade/dataplane';
 import { describe, expect, it } from 'vitest';
 import { kernelConformance } from '../testing/kernel-conformance.ts';
 import { hasNativeAddon } from './addon.ts';
@@ -42,6 +43,15 @@ describe.skipIf(!usable)('the native kernel', () => {
     expect(() => new NativeKernel().load({ object, programs: [{ name: 'from_endpoint', kind: 'interface' }] })).toThrow(
       expect.objectContaining({ code: 'kernel.load-failed', message: expect.stringMatching(/libbpf|insn/) }),
     );
+  });
+  it('refuses an object that speaks another ABI, before any map is pinned', () => {
+    const kernel = new NativeKernel();
+    const mapPins = `/sys/fs/bpf/palisade/test-abi-${process.pid}`;
+    expect(() => kernel.load({ object: readFileSync(OBJECT), abi: PALISADE_ABI + 1, mapPins, programs: [{ name: 'from_endpoint', kind: 'interface' }] })).toThrow(
+      expect.objectContaining({ code: 'kernel.load-failed', message: expect.stringContaining(`speak datapath ABI ${PALISADE_ABI} and this agent ${PALISADE_ABI + 1}`) }),
+    );
+    expect(kernel.listPins(mapPins)).toEqual([]);
+    kernel.removePin(mapPins);
   });
   it('loads while signals arrive all the time', async () => {
     const nothing = (): void => undefined;

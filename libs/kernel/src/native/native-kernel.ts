@@ -221,6 +221,7 @@ export class NativeKernel implements KernelPort {
         request.mapPins ?? '',
         request.programs.map(({ name, kind }) => ({ name, ...PROGRAM_NUMBERS[kind] })),
         request.maxEntries ?? {},
+        request.abi ?? 0,
       ),
     ) as unknown as LoadedObject;
   }
