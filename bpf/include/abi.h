@@ -361,5 +361,6 @@ struct endpoint_state {
 
 #include "abi_flow.h"
 #include "abi_http.h"
+#include "abi_dns.h"
 
 #endif

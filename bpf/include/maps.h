@@ -100,9 +100,9 @@ __attribute__((used)) static int more_layouts_in_btf(struct prefix6_key *a, stru
 	return !a + !b + !c + !d + !e;
 }
 
-__attribute__((used)) static int abi_in_btf(enum palisade_abi a)
+__attribute__((used)) static int abi_in_btf(enum palisade_abi a, struct dns_event *b)
 {
-	return a;
+	return a + !b;
 }
 
 #endif

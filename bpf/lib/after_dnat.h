@@ -116,12 +116,17 @@ static __always_inline int judge_translated(struct bpf_nf_ctx *ctx, struct scene
 			original_port_be = BPF_CORE_READ(ct, tuplehash[0].tuple.dst.u.all);
 	}
 	verdict = s->packet.family == 4 ? translated4(s, &original, original_port_be) : translated6(s, &original, original_port_be);
-	if (verdict != ASK_QUESTION)
+	if (verdict != ASK_QUESTION && (verdict != DROP || s->packet.protocol != IPPROTO_UDP || original_port_be != bpf_htons(DNS_PORT)))
 		return verdict;
 	/* A number: functions take no untrusted pointers. */
 	BPF_CORE_READ_INTO(&head, skb, head);
-	dns_ask_linear(s, head + header, from.limit);
-	return s->packet.family == 4 ? translated4(s, &original, original_port_be) : translated6(s, &original, original_port_be);
+	if (verdict == ASK_QUESTION) {
+		dns_ask_linear(s, head + header, from.limit);
+		verdict = s->packet.family == 4 ? translated4(s, &original, original_port_be) : translated6(s, &original, original_port_be);
+	}
+	if (verdict == DROP)
+		dns_watch_refused(s, head + header, from.limit);
+	return verdict;
 }
 
 /* The coarse clock is not offered to netfilter programs; the precise one is the same clock, at most a tick ahead. */

@@ -24,6 +24,7 @@
 #include "../lib/judge.h"
 #include "../lib/dns.h"
 #include "../lib/dns_rules.h"
+#include "../lib/dns_watch.h"
 #include "../lib/http.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -141,8 +142,11 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 	}
 	if (verdict != DROP && s->packet.first_fragment)
 		fragment_remember(s);
-	if (verdict != DROP && s->control_flags & CONTROL_NAMES && s->packet.protocol == IPPROTO_UDP && !s->packet.later_fragment)
-		dns_learn(skb, s, DNS_SCRATCH_INTERFACE);
+	if (s->packet.protocol == IPPROTO_UDP && is_dns(&s->packet, s->direction)) {
+		if (verdict != DROP && s->control_flags & CONTROL_NAMES)
+			dns_learn(skb, s, DNS_SCRATCH_INTERFACE);
+		dns_watch(skb, s, verdict == DROP);
+	}
 	if (s->watch_http && s->packet.l4_header && (s->packet.l4_length > s->packet.l4_header || s->packet.tcp_flags & (TCP_FIN | TCP_RST)))
 		http_observe(skb, s);
 	return verdict;

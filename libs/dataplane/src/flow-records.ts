@@ -68,9 +68,11 @@ export class FlowRecords implements KernelFlowBatch {
 
 /** Events that are objects already, as a batch. */
 export class FlowEventList implements KernelFlowBatch {
+  readonly tellsNames: boolean;
   readonly #events: readonly KernelFlowEvent[];
 
-  constructor(events: readonly KernelFlowEvent[]) {
+  constructor(events: readonly KernelFlowEvent[], tellsNames = false) {
+    this.tellsNames = tellsNames;
     this.#events = events;
   }
 

@@ -8,6 +8,8 @@ export * from './abi/text.ts';
 export * from './decode-event.ts';
 export * from './flow-records.ts';
 export * from './decode-http-event.ts';
+export * from './decode-dns-event.ts';
+export * from './dns-message.ts';
 export * from './http-gate-messages.ts';
 export * from './kernel-event.ts';
 export * from './kernel-port.ts';

@@ -1,3 +1,5 @@
+import type { DnsMessage } from './dns-message.ts';
+
 /** What the kernel reported, decoded but not yet enriched with names. */
 export interface KernelFlowEvent {
   readonly event: 'new' | 'delta' | 'closed' | 'dropped' | 'shadow' | 'l7' | 'dns';
@@ -46,6 +48,17 @@ export interface KernelFlowEvent {
   readonly servicePort?: number;
   /** Where `event` is `l7`. */
   readonly http?: KernelHttp;
+  /** Where `event` is `dns`. */
+  readonly dns?: KernelDns;
+}
+
+/** What a workload asked, and was told. */
+export interface KernelDns {
+  /** `refused`: a question that policy dropped; the denial's own event counts it. */
+  readonly kind: 'answer' | 'refused';
+  readonly message: DnsMessage;
+  /** From the question to the answer; 0: not measured. */
+  readonly latencyUs: number;
 }
 
 /** An HTTP/1 exchange as the kernel saw it, or what else a connection turned out to be. */
@@ -65,6 +78,8 @@ export interface KernelHttp {
 /** Events of one drain. Rows are read in place where they can be: valid until the next drain. */
 export interface KernelFlowBatch {
   readonly count: number;
+  /** Rows have `dns`: names for what other rows of the same drain say. */
+  readonly tellsNames?: boolean;
   /** Forwarded, and no shadow policy says otherwise. */
   isPlain(row: number): boolean;
   /** Counters of an allowed ingress connection: its source may be observed too. */

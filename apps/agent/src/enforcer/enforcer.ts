@@ -60,6 +60,8 @@ export interface DatapathCounters {
   readonly losses: KernelLossCounters;
   /** What the HTTP reader counted; absent before the first program. */
   readonly http?: HttpCounts;
+  /** Messages on port 53 that are no DNS, or that were cut in the question. */
+  readonly unreadDns?: bigint;
 }
 
 /**

@@ -21,6 +21,7 @@ import { executeAction, type ExecutionContext } from './action-executor.ts';
 import { Attachments, cgroupTarget, ifindexOf, interfaceTarget } from './attachments.ts';
 import { Arrivals, coverageGap } from './coverage.ts';
 import type { DatapathCounters, DesiredState, Enforcer, KernelFeatures, ProgramObject, RunningState } from './enforcer.ts';
+import { DnsDrain } from './dns-drain.ts';
 import { retireEarlierDatapaths } from './earlier-datapath.ts';
 import { FlowDrain } from './flow-drain.ts';
 import { ownCgroup, unitCgroup, type CgroupPlace } from './host-units.ts';
@@ -83,6 +84,7 @@ class KernelEnforcer implements Enforcer {
   readonly #failures = new Map<number, string>();
   readonly #drain: FlowDrain;
   readonly #http: HttpDrain;
+  readonly #dns: DnsDrain;
   readonly #gate: HttpGate | undefined;
 
   constructor(options: KernelEnforcerOptions) {
@@ -96,6 +98,7 @@ class KernelEnforcer implements Enforcer {
     this.#lifelines = options.lifelines ?? (() => []);
     this.#drain = new FlowDrain(this.#kernel, this.#maps, this.#programs, options.deltaIntervalMs ?? DELTA_INTERVAL_MS);
     this.#http = new HttpDrain(this.#kernel, this.#maps);
+    this.#dns = new DnsDrain(this.#kernel, this.#maps);
     this.#gate = options.httpGateSocket === undefined ? undefined : new HttpGate(this.#kernel, this.#maps, options.httpGateSocket);
     this.#adoptionMs = options.adoptionMs ?? ADOPTION_MS;
     this.#namespace = options.networkNamespace;
@@ -256,7 +259,10 @@ class KernelEnforcer implements Enforcer {
     const rest = limit - batches.reduce((sum, batch) => sum + batch.count, 0);
     const http = this.#http.drain(rest);
     http.push(...(this.#gate?.drain(rest - http.length) ?? []));
-    return this.#processes.nameAll(http.length === 0 ? batches : [...batches, new FlowEventList(http)]);
+    const flows = this.#processes.nameAll(http.length === 0 ? batches : [...batches, new FlowEventList(http)]);
+    // Read last, so that the question of every denial above is among them.
+    const dns = this.#dns.drain(Math.max(1, rest - http.length));
+    return dns.length === 0 ? flows : [new FlowEventList(dns, true), ...flows];
   }
 
   async losses(): Promise<KernelLossCounters> {
@@ -276,6 +282,7 @@ class KernelEnforcer implements Enforcer {
       perEndpoint: perEndpoint.map(({ key, forwardedPackets, droppedPackets }) => ({ key, forwardedPackets, droppedPackets })),
       losses: this.#losses(),
       http: this.#http.counts(),
+      unreadDns: this.#dns.unread,
     };
   }
 
@@ -342,6 +349,7 @@ class KernelEnforcer implements Enforcer {
   async close(): Promise<void> {
     this.#drain.close();
     this.#http.close();
+    this.#dns.close();
     this.#gate?.close();
     this.#maps.close();
   }

@@ -117,6 +117,16 @@ describe.skipIf(unavailable)('policy and address translation', () => {
       const seen = await events();
       expect(seen).toContainEqual(expect.objectContaining({ event: 'new', verdict: 'forwarded', destination: backend.address, destinationPort: RESOLVER_PORT, serviceAddress: RESOLVER_SERVICE, ruleId: 2 }));
       expect(seen).toContainEqual(expect.objectContaining({ event: 'dropped', dropReason: DROP_REASON['l7-denied'], destination: backend.address, destinationPort: RESOLVER_PORT, ruleId: 2 }));
+      expect(seen).toContainEqual(expect.objectContaining({ event: 'dns', verdict: 'dropped', dns: expect.objectContaining({ kind: 'refused', message: expect.objectContaining({ name: 'evil.test' }) }) }));
+      expect(seen).toContainEqual(expect.objectContaining({
+        event: 'dns', verdict: 'forwarded', destination: backend.address, destinationPort: RESOLVER_PORT, serviceAddress: RESOLVER_SERVICE, servicePort: 53,
+        dns: expect.objectContaining({ kind: 'answer', message: expect.objectContaining({ name: 'www.example.org' }) }),
+      }));
+    });
+    it('say what was asked where the backend may not be reached at all', async () => {
+      await apply({ client: [denyOut, denyIn] });
+      expect(await question('evil.test')).toMatchObject({ ok: false });
+      expect(await events()).toContainEqual(expect.objectContaining({ event: 'dns', dns: expect.objectContaining({ kind: 'refused', message: expect.objectContaining({ name: 'evil.test' }) }) }));
     });
     it('let every question pass where any name may be asked for', async () => {
       await rules([{ kind: 'pattern', value: '*' }]);

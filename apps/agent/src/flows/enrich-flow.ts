@@ -1,9 +1,13 @@
 import type { KernelFlowEvent } from '@palisade/dataplane';
-import { dropReasonName, type FlowEnd, type FlowPeer, type FlowRecord } from '@palisade/flow';
+import { DNS_ADDRESSES, dropReasonName, type FlowEnd, type FlowPeer, type FlowRecord } from '@palisade/flow';
+import type { AskedNames } from './asked-names.ts';
 import type { FlowNames } from './flow-names.ts';
 import { PathTemplates } from './path-template.ts';
 
 const DEFAULT_NETWORK = 'default';
+const UDP = 17;
+/** RFC 1035 §4.1.1: by policy. */
+const RCODE_REFUSED = 5;
 
 /** Microseconds to add to CLOCK_MONOTONIC for wall time. Node's high-resolution clock is that clock. */
 export function monotonicToWallUs(): number {
@@ -52,13 +56,28 @@ function httpPart(event: KernelFlowEvent, destination: FlowPeer): Pick<FlowRecor
   return { http: { method: http.method, path, ...(http.status === 0 ? {} : { status: http.status, latencyUs: http.latencyUs }) } };
 }
 
+/** Of an answer, or of the question that a denied datagram carried. */
+function dnsPart(event: KernelFlowEvent, asked: AskedNames): Pick<FlowRecord, 'dns'> {
+  const { dns } = event;
+  if (dns !== undefined) {
+    const { name, addresses, rcode } = dns.message;
+    // Resolvers turn the order about with every answer; the same answer is one dictionary entry.
+    const told = [...new Set(addresses.map(({ address }) => address))].toSorted().slice(0, DNS_ADDRESSES);
+    return { dns: { query: name, addresses: told, rcode, ...(dns.latencyUs === 0 ? {} : { latencyUs: dns.latencyUs }) } };
+  }
+  if (event.event !== 'dropped' || event.protocol !== UDP || event.direction !== 'egress') return {};
+  const query = asked.refused(event.endpointSlot, event.source, event.sourcePort);
+  return query === undefined ? {} : { dns: { query, addresses: [], rcode: RCODE_REFUSED } };
+}
+
 /** Gives a kernel event its names, policies and wall time. */
-export function enrichFlow(event: KernelFlowEvent, names: FlowNames, offsetUs: number): FlowRecord {
+export function enrichFlow(event: KernelFlowEvent, names: FlowNames, offsetUs: number, asked: AskedNames): FlowRecord {
   const endpoint = names.endpoint(event.endpointSlot);
   const network = endpoint?.network ?? DEFAULT_NETWORK;
   const egress = event.direction === 'egress';
   const local = names.local(event.endpointSlot, egress ? event.source : event.destination);
-  const far = names.far(network, egress ? event.destination : event.source, event.peerIdentity);
+  const farAddress = egress ? event.destination : event.source;
+  const far = names.far(network, farAddress, event.peerIdentity, asked.of(event.endpointSlot, farAddress, event.lastSeenNs));
   const dropReason = dropReasonName(event.dropReason);
   const { knowledge } = names;
   return {
@@ -82,6 +101,7 @@ export function enrichFlow(event: KernelFlowEvent, names: FlowNames, offsetUs: n
     lastSeenUs: wallUs(event.lastSeenNs, offsetUs),
     tcpFlags: event.tcpFlags,
     ...httpPart(event, egress ? far : local),
+    ...dnsPart(event, asked),
     ...(event.rttUs === 0 ? {} : { rttUs: event.rttUs }),
     ...(event.command === '' ? {} : { process: { binary: event.command, pid: event.pid, uid: event.uid, ...event.process } }),
     generation: knowledge.generation,

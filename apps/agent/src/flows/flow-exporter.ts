@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { KernelFlowBatch, KernelLossCounters } from '@palisade/dataplane';
 import { addAccounts, EMPTY_ACCOUNT, FlowBatchBuilder, totalLost, type FlowAccount, type FlowColumns, type FlowLosses, type FlowRecord } from '@palisade/flow';
 import { encodeFlowBatch, MAX_FLOW_BATCH_BYTES } from '@palisade/protocol';
+import { AskedNames } from './asked-names.ts';
 import { DrainJournal } from './drain-journal.ts';
 import { enrichFlow, monotonicToWallUs } from './enrich-flow.ts';
 import { FlowNames, type FlowKnowledge } from './flow-names.ts';
@@ -53,6 +54,7 @@ export class FlowExporter {
   readonly #journal: DrainJournal;
   readonly #sampler: FlowSampler;
   readonly #sightings = new Sightings();
+  readonly #asked = new AskedNames();
   readonly #bootId = randomUUID();
   #seq = 1;
   #names: FlowNames;
@@ -101,21 +103,28 @@ export class FlowExporter {
     this.#writeJournal();
     const names = this.#currentNames();
     const offsetUs = monotonicToWallUs();
-    for (const batch of batches) this.#take(batch, names, offsetUs);
+    for (const batch of batches) {
+      if (batch.tellsNames === true) this.#learn(batch);
+      this.#take(batch, names, offsetUs);
+    }
     this.#writeJournal();
     return count >= DRAIN_LIMIT;
+  }
+
+  #learn(batch: KernelFlowBatch): void {
+    for (let row = 0; row < batch.count; row += 1) this.#asked.learn(batch.event(row));
   }
 
   /** Only rows that the sample keeps become objects. */
   #take(batch: KernelFlowBatch, names: FlowNames, offsetUs: number): void {
     for (let row = 0; row < batch.count; row += 1) {
-      if (this.#sightings.isSecond(batch, row, names)) {
+      if (this.#sightings.isSecond(batch, row, names) || isToldElsewhere(batch, row)) {
         this.#skipped++;
         continue;
       }
       const reservoir = this.#sampler.reservoir(batch.isPlain(row));
       const place = reservoir.place();
-      if (place >= 0) reservoir.put(place, enrichFlow(batch.event(row), names, offsetUs));
+      if (place >= 0) reservoir.put(place, enrichFlow(batch.event(row), names, offsetUs, this.#asked));
     }
   }
 
@@ -206,6 +215,11 @@ export class FlowExporter {
   close(): void {
     this.#journal.close();
   }
+}
+
+/** A question that policy dropped: the denial of its datagram is a row of its own, which gets the name. */
+function isToldElsewhere(batch: KernelFlowBatch, row: number): boolean {
+  return batch.tellsNames === true && batch.event(row).dns?.kind === 'refused';
 }
 
 function chunked(flows: readonly FlowRecord[]): FlowRecord[][] {

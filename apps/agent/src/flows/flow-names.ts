@@ -71,15 +71,18 @@ export class FlowNames {
     return peer;
   }
 
-  /** The far end. The kernel's identity decided the verdict, so it is what the flow says, also where facts have moved on. */
-  far(network: string, address: string, identity: number): FlowPeer {
+  /**
+   * The far end. The kernel's identity decided the verdict, so it is what the flow says, also where facts have moved on.
+   * @param dnsNames stand on ends that are no workloads
+   */
+  far(network: string, address: string, identity: number, dnsNames?: readonly string[]): FlowPeer {
     const known = this.#workloads.get(`${network} ${address}`);
     if (known !== undefined && (known.workload.identity === identity || identity === RESERVED_IDENTITY.unknown)) return known.peer;
-    const key = `${address} ${identity}`;
+    const key = dnsNames === undefined ? `${address} ${identity}` : `${address} ${identity} ${dnsNames.join(' ')}`;
     let peer = this.#outside.get(key);
     if (peer === undefined) {
       const reserved = RESERVED_NAMES.get(identity);
-      peer = { address, identity, labels: this.#labels.get(identity) ?? (reserved === undefined ? [] : [reserved]) };
+      peer = { address, identity, labels: this.#labels.get(identity) ?? (reserved === undefined ? [] : [reserved]), ...(dnsNames === undefined ? {} : { dnsNames }) };
       if (this.#outside.size >= MAX_OUTSIDE) this.#outside.clear();
       this.#outside.set(key, peer);
     }

@@ -42,6 +42,10 @@ export const HTTP_EVENT_HTTP2 = 3;
 export const HTTP_PATH_CUT = 0x01;
 export const HTTP_TRANSLATED = 0x02;
 
+export const DNS_EVENT_REFUSED = 2;
+export const DNS_TRANSLATED = 0x01;
+
+
 export const MARK_GATE_MASK = 0x00700000;
 export const MARK_STEER = 0x00100000;
 export const MARK_GATE_DOWN = 0x00400000;

@@ -19,7 +19,7 @@ describe.skipIf(!existsSync(object))('layouts against the BTF of the compiled ob
 });
 
 describe('constants against abi.h', () => {
-  const header = ['abi.h', 'abi_flow.h', 'abi_http.h'].map((name) => readFileSync(`${root}include/${name}`, 'utf8')).join('\n');
+  const header = ['abi.h', 'abi_flow.h', 'abi_http.h', 'abi_dns.h'].map((name) => readFileSync(`${root}include/${name}`, 'utf8')).join('\n');
   const defined = new Map([...header.matchAll(/^#define (\w+) (0x[0-9a-f]+|\d+)\b/gm)].map(([, name, value]) => [name, Number(value)] as const));
   const numbers = Object.entries(constants).filter(([, value]) => typeof value === 'number');
 

@@ -209,6 +209,29 @@ export const HTTP_EVENT = layout('http_event', {
   host: ['u8', 64],
 });
 
+export const DNS_EVENT = layout('dns_event', {
+  time_ns: ['u64'],
+  latency_ns: ['u64'],
+  client: ['u8', 16],
+  resolver: ['u8', 16],
+  backend: ['u8', 16],
+  client_port: ['u16'],
+  resolver_port: ['u16'],
+  backend_port: ['u16'],
+  slot: ['u16'],
+  length: ['u16'],
+  kept: ['u16'],
+  ifindex: ['u32'],
+  peer_identity: ['u32'],
+  rule_id: ['u32'],
+  generation: ['u32'],
+  kind: ['u8'],
+  family: ['u8'],
+  verdict: ['u8'],
+  flags: ['u8'],
+  message: ['u8', 512],
+});
+
 export const HTTP_GATE = layout('http_gate', { port4_be: ['u16'], port6_be: ['u16'], reserved: ['u32'] });
 
 export const HTTP_COUNTERS = layout('http_counters', {
@@ -274,6 +297,7 @@ export const LAYOUTS = [
   HTTP_EVENT,
   HTTP_COUNTERS,
   HTTP_GATE,
+  DNS_EVENT,
   MAPPED_ADDRESS,
   NAME_KEY,
   NAME_SELECTOR,

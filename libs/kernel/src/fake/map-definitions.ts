@@ -75,6 +75,7 @@ export const MAP_DEFINITIONS: Readonly<Record<string, MapDefinition>> = {
   processes: { type: 'lru-hash', keySize: 8, valueSize: PROCESS.size, maxEntries: 65536 },
   events: { type: 'ring-buffer', keySize: 0, valueSize: 0, maxEntries: 8 << 20 },
   http_events: { type: 'ring-buffer', keySize: 0, valueSize: 0, maxEntries: 2 << 20 },
+  dns_events: { type: 'ring-buffer', keySize: 0, valueSize: 0, maxEntries: 1 << 20 },
   http_gate: array(HTTP_GATE.size, 1),
   http_counters: array(HTTP_COUNTERS.size, 1, 'percpu-array'),
   bank_states: array(BANK_STATE.size, PALISADE_BANKS),

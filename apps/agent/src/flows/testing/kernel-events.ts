@@ -10,6 +10,12 @@ export function kernelEvent(over: Partial<KernelFlowEvent> = {}): KernelFlowEven
   };
 }
 
+/** What the endpoint in slot 1 was told about `name`, or was kept from asking. */
+export function dnsEvent(name: string, addresses: readonly string[], kind: 'answer' | 'refused' = 'answer'): KernelFlowEvent {
+  const message = { name, type: 1, rcode: 0, addresses: addresses.map((address) => ({ address, ttlSeconds: 60 })) };
+  return kernelEvent({ event: 'dns', protocol: 17, destination: '10.96.0.10', destinationPort: 53, packets: 0n, bytes: 0n, replyPackets: 0n, replyBytes: 0n, dns: { kind, message, latencyUs: 250 } });
+}
+
 const facts: ClusterFacts = {
   clusterName: 'demo', identityRevision: 5, hostFirewall: false, nodes: [], services: [], cidrGroups: [],
   identities: [{ id: 1001, labels: { 'k8s:app': 'frontend' } }, { id: 1002, labels: { 'k8s:app': 'backend' } }],
