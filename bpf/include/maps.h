@@ -81,7 +81,7 @@ MAP(loss_counters, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct loss_counters);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20);
+	__uint(max_entries, 4 << 20);
 } events SEC(".maps");
 
 MAP(bank_states, BPF_MAP_TYPE_ARRAY, PALISADE_BANKS, __u32, struct bank_state);

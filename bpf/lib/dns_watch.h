@@ -17,7 +17,7 @@ struct dns_asked_key {
 MAP(dns_asked, BPF_MAP_TYPE_LRU_HASH, 16384, struct dns_asked_key, __u64);
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, 512 << 10);
 } dns_events SEC(".maps");
 
 /* Where a message can be read: the packet, or the kernel's address of it. */
@@ -61,7 +61,7 @@ static __always_inline struct dns_event *dns_event_of(const struct dns_source *f
 
 static __always_inline void dns_submit(struct dns_event *e)
 {
-	bpf_ringbuf_submit(e, bpf_ringbuf_query(&dns_events, BPF_RB_AVAIL_DATA) > RING_PRESSURE / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(e, bpf_ringbuf_query(&dns_events, BPF_RB_AVAIL_DATA) > RING_PRESSURE / 8 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void dns_fill(struct dns_event *e, const struct scene *s, const struct connection *c, __u64 latency_ns)

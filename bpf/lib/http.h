@@ -38,7 +38,7 @@ MAP(http_requests, BPF_MAP_TYPE_LRU_HASH, 32768, struct connection_key6, struct 
 MAP(http_counters, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct http_counters);
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 2 << 20);
+	__uint(max_entries, 1 << 20);
 } http_events SEC(".maps");
 
 #define WORD(a, b, c, d) ((__u32)(a) | (__u32)(b) << 8 | (__u32)(c) << 16 | (__u32)(d) << 24)
@@ -240,7 +240,7 @@ static __always_inline void http_report(struct scene *s, struct http_place *at, 
 		__builtin_memset(e->path, 0, sizeof(e->path));
 		__builtin_memset(e->host, 0, sizeof(e->host));
 	}
-	bpf_ringbuf_submit(e, bpf_ringbuf_query(&http_events, BPF_RB_AVAIL_DATA) > RING_PRESSURE ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(e, bpf_ringbuf_query(&http_events, BPF_RB_AVAIL_DATA) > RING_PRESSURE / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 
 /* The first bytes of a connection that are no HTTP/1 request. */

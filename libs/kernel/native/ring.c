@@ -23,7 +23,7 @@ static void ring_free(napi_env env, void *data, void *hint)
 	if (ring->consumer)
 		munmap(ring->consumer, ring->page);
 	if (ring->producer)
-		munmap((void *)ring->producer, ring->page + 2 * ring->size);
+		munmap((void *)ring->producer, ring->page + ring->size);
 	free(ring);
 }
 
@@ -41,7 +41,8 @@ static napi_value ring_open(napi_env env, napi_callback_info info)
 	ring->size = size;
 	ring->page = sysconf(_SC_PAGESIZE);
 	consumer = mmap(NULL, ring->page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	producer = mmap(NULL, ring->page + 2 * ring->size, PROT_READ, MAP_SHARED, fd, ring->page);
+	// The kernel offers the data twice in a row, so that no record is cut; mapped once it counts half as resident.
+	producer = mmap(NULL, ring->page + ring->size, PROT_READ, MAP_SHARED, fd, ring->page);
 	ring->consumer = consumer == MAP_FAILED ? NULL : consumer;
 	ring->producer = producer == MAP_FAILED ? NULL : producer;
 	if (!ring->consumer || !ring->producer) {
@@ -53,6 +54,16 @@ static napi_value ring_open(napi_env env, napi_callback_info info)
 	ring->data = (const uint8_t *)ring->producer + ring->page;
 	napi_create_external(env, ring, ring_free, NULL, &out);
 	return out;
+}
+
+// Bytes of the ring from position `at`, which may lie on both sides of its end.
+static void ring_copy(const struct ring *ring, uint64_t at, uint8_t *to, size_t size)
+{
+	size_t start = at & (ring->size - 1);
+	size_t first = ring->size - start < size ? ring->size - start : size;
+
+	memcpy(to, ring->data + start, first);
+	memcpy(to + first, ring->data, size - first);
 }
 
 // ringDrain(ring, buffer, recordSize) → number of records copied; records of another size are cut or zero-padded
@@ -80,7 +91,7 @@ static napi_value ring_drain(napi_env env, napi_callback_info info)
 		if (!(header & BPF_RINGBUF_DISCARD_BIT)) {
 			uint32_t copied = length < size ? length : size;
 
-			memcpy(out.data + count * size, record + BPF_RINGBUF_HDR_SZ, copied);
+			ring_copy(ring, at + BPF_RINGBUF_HDR_SZ, out.data + count * size, copied);
 			memset(out.data + count * size + copied, 0, size - copied);
 			count++;
 		}
