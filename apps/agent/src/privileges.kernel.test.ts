@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { OBJECT_PATH, kernelUnavailable } from './enforcer/testing/kernel-available.ts';
 import { TestCgroups } from './enforcer/testing/test-cgroups.ts';
 import { EMPTY_FACTS, TestControlPlane } from './testing/test-control-plane.ts';
-import { confined, grantedCapabilities } from './testing/unit-confinement.ts';
+import { allowedCalls, confined, grantedCapabilities, podCalls, podCapabilities } from './testing/unit-confinement.ts';
 
 const unavailable = kernelUnavailable();
 if (unavailable) console.warn(unavailable);
@@ -25,7 +25,7 @@ const DENY = { irVersion: 1, policies: [{ irVersion: 1, kind: 'CiliumNetworkPoli
 
 const until = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 50_000, interval: 50 });
 
-describe.skipIf(unavailable)('the agent with the privileges of its unit and no others', () => {
+describe.skipIf(unavailable)('the agent with the privileges of its unit and its pod and no others', () => {
   const id = randomBytes(3).toString('hex');
   const pinRoot = `/sys/fs/bpf/palisade/priv-${id}`;
   const subnet = `10.87.${1 + (Number.parseInt(id.slice(0, 2), 16) % 250)}`;
@@ -86,12 +86,18 @@ describe.skipIf(unavailable)('the agent with the privileges of its unit and no o
 
   it('holds CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, under a system-call filter, and can gain nothing', () => {
     expect([...grantedCapabilities()].sort()).toEqual(['bpf', 'net_admin', 'perfmon']);
+    expect([...podCapabilities()].sort()).toEqual(['bpf', 'net_admin', 'perfmon']);
     const status = readFileSync(`/proc/${agent.pid}/status`, 'utf8');
     const [NET_ADMIN, PERFMON, BPF] = [12n, 38n, 39n];
     const mask = ((1n << NET_ADMIN) | (1n << PERFMON) | (1n << BPF)).toString(16).padStart(16, '0');
     for (const set of ['CapPrm', 'CapEff', 'CapBnd']) expect(status).toMatch(new RegExp(`^${set}:\\s+${mask}$`, 'm'));
     expect(status).toMatch(/^NoNewPrivs:\s+1$/m);
     expect(status).toMatch(/^Seccomp:\s+2$/m);
+  });
+
+  it('may call no more in a pod than as a unit', () => {
+    const unit = allowedCalls();
+    expect([...podCalls()].filter((name) => !unit.has(name))).toEqual([]);
   });
 
   it('protects pods and host units, and what it loads is enforced', async () => {

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const UNIT = fileURLToPath(new URL('../../../../infra/systemd/palisade-agent.service', import.meta.url));
+const POD = fileURLToPath(new URL('../../../../infra/kubernetes/agent.yaml', import.meta.url));
+const POD_PROFILE = fileURLToPath(new URL('../../../../infra/kubernetes/palisade-agent.json', import.meta.url));
 const LAUNCHER = fileURLToPath(new URL('./seccomp-launcher.c', import.meta.url));
 
 /** Values of a setting in the unit file, in order. */
@@ -35,6 +37,19 @@ export function allowedCalls(): ReadonlySet<string> {
   return allowed;
 }
 
+/** What the pod's seccomp profile allows (OCI runtime specification, config-linux.md, Seccomp). @throws Error when it does more than allow by name */
+export function podCalls(): ReadonlySet<string> {
+  const profile = JSON.parse(readFileSync(POD_PROFILE, 'utf8')) as { defaultAction: string; syscalls: { action: string; names: string[] }[] };
+  if (profile.defaultAction !== 'SCMP_ACT_ERRNO' || profile.syscalls.some(({ action }) => action !== 'SCMP_ACT_ALLOW')) throw new Error(`${POD_PROFILE} does more than allow calls by name`);
+  return new Set(profile.syscalls.flatMap(({ names }) => names));
+}
+
+/** Capabilities that the pod adds after dropping all. */
+export function podCapabilities(): readonly string[] {
+  const [, names = ''] = /drop: \[ALL\]\s+add: \[([A-Z_, ]+)\]/.exec(readFileSync(POD, 'utf8')) ?? [];
+  return names.split(', ').map((name) => name.toLowerCase());
+}
+
 /** Numbers of system calls on this architecture, from the C library's header. */
 function callNumbers(): ReadonlyMap<string, number> {
   const machine = process.arch === 'x64' ? 'x86_64' : 'aarch64';
@@ -47,7 +62,8 @@ function callNumbers(): ReadonlyMap<string, number> {
 /** struct sock_filter: anything that is not allowed fails with EPERM (`SystemCallErrorNumber=EPERM`). */
 function seccompFilter(): Buffer {
   const numbers = callNumbers();
-  const allowed = [...allowedCalls()].flatMap((name) => numbers.get(name) ?? []);
+  const pod = podCalls();
+  const allowed = [...allowedCalls()].filter((name) => pod.has(name)).flatMap((name) => numbers.get(name) ?? []);
   const rows: [code: number, jt: number, jf: number, k: number][] = [[0x20, 0, 0, 0]]; // ld [nr]
   for (const number of allowed) rows.push([0x15, 0, 1, number], [0x06, 0, 0, 0x7fff0000]); // jeq → ret ALLOW
   rows.push([0x06, 0, 0, 0x00050001]); // ret ERRNO | EPERM
@@ -66,7 +82,7 @@ export function grantedCapabilities(): readonly string[] {
   return settings('CapabilityBoundingSet').join(' ').split(' ').map((name) => name.replace(/^CAP_/, '').toLowerCase());
 }
 
-/** Words before a command that run it with exactly the unit's capabilities and system calls. `dir` takes the helper. */
+/** Words before a command that run it with exactly the capabilities and system calls that both the unit and the pod allow. `dir` takes the helper. */
 export function confined(dir: string): readonly string[] {
   writeFileSync(join(dir, 'filter'), seccompFilter());
   execFileSync('gcc', ['-O1', '-o', join(dir, 'seccomp-launcher'), LAUNCHER]);
