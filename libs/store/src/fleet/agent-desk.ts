@@ -18,23 +18,32 @@ export function openAgentPool(options: { readonly url: string; readonly applicat
   return pool;
 }
 
-interface OrdersRow {
+interface StateRow {
   readonly id: string;
   readonly state: NodeOrders['nodeState'];
-  readonly epoch: string | null;
-  readonly n: string | null;
-  readonly content_digest: string | null;
-  readonly manifest_sha256: string | null;
-  readonly assignment_id: string | null;
-  readonly leaf_index: number | null;
-  readonly proof: Buffer | null;
+}
+
+interface DesiredRow {
+  readonly node_id: string;
+  readonly epoch: string;
+  readonly n: string;
+  readonly content_digest: string;
+  readonly manifest_sha256: string;
+  readonly assignment_id: string;
+  readonly leaf_index: number;
+  readonly proof: Buffer;
 }
 
 /** Suspension of the tenant is looked at with every check-in, like the node's own state. */
-const ORDERS = `SELECT n.id, CASE WHEN t.suspended_at IS NULL THEN n.state ELSE 'suspended' END AS state, d.epoch, d.n, d.content_digest, d.manifest_sha256, d.assignment_id, d.leaf_index, d.proof
-  FROM palisade.nodes n JOIN palisade.tenants t ON t.tenant_id = n.tenant_id
-  LEFT JOIN palisade.node_desired d ON d.tenant_id = n.tenant_id AND d.node_id = n.id
-  WHERE n.tenant_id = $1 AND n.id = ANY ($2::uuid[])`;
+const STATES = `SELECT n.id, CASE WHEN t.suspended_at IS NULL THEN n.state ELSE 'suspended' END AS state
+  FROM palisade.nodes n JOIN palisade.tenants t ON t.tenant_id = n.tenant_id WHERE n.tenant_id = $1 AND n.id = ANY ($2::uuid[])`;
+
+/**
+ * Not joined with the states: a wave fills this table within one transaction, and a plan that believes it to be small
+ * compares every node that waits with every node of the tenant.
+ */
+const DESIRED = `SELECT node_id, epoch, n, content_digest, manifest_sha256, assignment_id, leaf_index, proof
+  FROM palisade.node_desired WHERE tenant_id = $1 AND node_id = ANY ($2::uuid[])`;
 
 /**
  * The observation counts as changed when what it says of bundles changed, not because a counter moved; a change wakes
@@ -68,13 +77,12 @@ export function postgresAgentDesk(pool: pg.Pool): AgentDesk {
       const results = await inOneTrip(pool, tenantId, [
         observe(tenantId, records),
         ...(reports.length === 0 ? [] : [{ name: 'report', text: REPORT, values: [tenantId, reports.map((r) => r.nodeId), reports.map((r) => r.clusterId), reports.map((r) => r.endpointReport)] }]),
-        orders(tenantId, records.map((record) => record.nodeId)),
+        ...orders(tenantId, records.map((record) => record.nodeId)),
       ]);
-      return ordersByNode(results.at(-1)!.rows as OrdersRow[]);
+      return ordersByNode(results);
     },
     async orders(tenantId, nodeIds) {
-      const [result] = await inOneTrip(pool, tenantId, [orders(tenantId, nodeIds)]);
-      return ordersByNode(result!.rows as OrdersRow[]);
+      return ordersByNode(await inOneTrip(pool, tenantId, orders(tenantId, nodeIds)));
     },
     assignment: (tenantId, id) => bytesOf(pool, tenantId, 'SELECT envelope AS bytes FROM palisade.wave_assignments WHERE tenant_id = $1 AND id = $2', [tenantId, id]),
     async identityRevision(tenantId, clusterId) {
@@ -105,28 +113,25 @@ function observe(tenantId: string, records: readonly CheckInRecord[]): pg.QueryC
   };
 }
 
-function orders(tenantId: string, nodeIds: readonly string[]): pg.QueryConfig {
-  return { name: 'orders', text: ORDERS, values: [tenantId, nodeIds] };
+function orders(tenantId: string, nodeIds: readonly string[]): readonly pg.QueryConfig[] {
+  return [{ name: 'states', text: STATES, values: [tenantId, nodeIds] }, { name: 'desired', text: DESIRED, values: [tenantId, nodeIds] }];
 }
 
-function ordersByNode(rows: readonly OrdersRow[]): ReadonlyMap<string, NodeOrders> {
-  return new Map(rows.map((row) => [row.id, toOrders(row)]));
+/** @param results the last two are those of `orders` */
+function ordersByNode(results: readonly pg.QueryResult[]): ReadonlyMap<string, NodeOrders> {
+  const [states, desired] = results.slice(-2).map(({ rows }) => rows) as [StateRow[], DesiredRow[]];
+  const byNode = new Map(desired.map((row) => [row.node_id, row]));
+  return new Map(states.map(({ id, state }) => [id, { nodeState: state, desired: toDesired(byNode.get(id)) }]));
 }
 
-function toOrders(row: OrdersRow): NodeOrders {
-  if (row.epoch === null) return { nodeState: row.state, desired: null };
-  return {
-    nodeState: row.state,
-    desired: {
-      epoch: Number(row.epoch),
-      n: Number(row.n),
-      contentDigest: row.content_digest!,
-      manifestSha256: row.manifest_sha256!,
-      assignmentId: row.assignment_id!,
-      leafIndex: row.leaf_index!,
-      proof: row.proof!,
-    },
-  };
+function toDesired(row: DesiredRow | undefined): NodeOrders['desired'] {
+  return (
+    row === undefined ? null
+    : {
+        epoch: Number(row.epoch), n: Number(row.n), contentDigest: row.content_digest, manifestSha256: row.manifest_sha256,
+        assignmentId: row.assignment_id, leafIndex: row.leaf_index, proof: row.proof,
+      }
+  );
 }
 
 /** Increments that connect to `since`; where they do not reach back that far, the newest snapshot and what follows it. */
