@@ -39,11 +39,15 @@ function otherPairs(count: number, line: (source: string, port: number) => strin
   });
 }
 
+function pinRootOf(network: TestNetwork): string {
+  return `/sys/fs/bpf/palisade/bench-${network.id}`;
+}
+
 export function palisade(count: number): Filter {
   return async (network) => {
     const [client, server] = [network.pod('client'), network.pod('server')];
     const bytes = readFileSync(OBJECT_PATH);
-    const enforcer: Enforcer = createKernelEnforcer({ pinRoot: `/sys/fs/bpf/palisade/bench-${network.id}`, networkNamespace: network.nodePath });
+    const enforcer: Enforcer = createKernelEnforcer({ pinRoot: pinRootOf(network), networkNamespace: network.nodePath });
     await enforcer.apply({
       contentDigest: 'bench', generation: '1.1',
       programs: [{ name: 'endpoint', sha256: createHash('sha256').update(bytes).digest('hex'), bytes }],
@@ -166,6 +170,11 @@ export class Configuration {
 
   get network(): TestNetwork {
     return this.#network;
+  }
+
+  /** Of the enforcer, where the filter is one. */
+  get pinRoot(): string {
+    return pinRootOf(this.#network);
   }
 
   /** Operations (streams: bytes) per second of `kind` over `seconds`. */

@@ -1,8 +1,9 @@
 /**
- * `npm run bench:datapath [-- --quick] [--json]`: what Palisade's programs cost, against no filtering, iptables and nftables,
+ * `npm run bench:datapath [-- --quick] [--json] [--only programs|tables|swaps|footprint|traffic]…`: what Palisade's programs cost, against no filtering, iptables and nftables,
  * on routed veth pairs. Needs root. Targets: see the table in docs/benchmarks.md.
  */
 
+import { parseArgs } from 'node:util';
 import { kernelUnavailable } from '../../apps/agent/src/enforcer/testing/kernel-available.ts';
 import { COMPARISON_NEEDS, ensureSystemPackages } from '../../tools/dev/system-packages.ts';
 import { FIGURES } from './comparisons.ts';
@@ -12,11 +13,13 @@ import { measureSwaps } from './swap.ts';
 import { measureTables } from './table-cost.ts';
 import { measureTraffic } from './traffic.ts';
 
-const quick = process.argv.includes('--quick');
+const PARTS = ['programs', 'tables', 'swaps', 'footprint', 'traffic'] as const;
+const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean' }, only: { type: 'string', multiple: true, default: [...PARTS] } } });
+const { quick, only } = values;
 
 /** Figures that are no ratios, with their limits. */
 const LIMITS: Readonly<Record<string, number>> = {
-  established_ns: 100, new_ns: 1300, deny_ns: 650,
+  established_ns: 100, new_ns: 1300, deny_ns: 650, program_run_rr_ns: 800,
   load_100k_ms: 250, read_100k_ms: 80, generation_swap_1000_ms: 50, drain_core_pct: 5,
   swap_lost: 0, swap_leaked: 0, generation_swap_wrong: 0,
   agent_rss_mb: 90, agent_idle_cpu_pct: 0.5,
@@ -30,14 +33,17 @@ function finish(figures: Readonly<Record<string, number>>, more: Readonly<Record
   process.exitCode = ok ? 0 : 1;
 }
 
-async function step<Result extends object>(name: string, work: () => Promise<Result>): Promise<Result> {
+async function step<Result extends object>(name: (typeof PARTS)[number], work: () => Promise<Result>): Promise<Partial<Result>> {
+  if (!only.includes(name)) return {};
   const start = Date.now();
   const result = await work();
-  say(`${name} (${Math.round((Date.now() - start) / 1000)} s): ${JSON.stringify(result)}`);
+  say(`${name} (${Math.round((Date.now() - start) / 1000)} s)${name === 'traffic' ? '' : `: ${JSON.stringify(result)}`}`);
   return result;
 }
 
 async function main(): Promise<void> {
+  const unknown = only.filter((name) => !(PARTS as readonly string[]).includes(name));
+  if (unknown.length > 0) throw new Error(`--only takes ${PARTS.join(', ')}, not ${unknown.join(', ')}`);
   const unavailable = kernelUnavailable();
   if (unavailable) {
     say(unavailable);
@@ -51,9 +57,9 @@ async function main(): Promise<void> {
     ...(await step('swaps', () => measureSwaps(quick ? 10_000 : 100_000))),
     ...(await step('footprint', () => measureFootprint(quick ? 3 : 15))),
   };
-  const { comparisons, rates, missing } = await measureTraffic(quick, say);
+  const { comparisons = [], rates = {}, singles: underTraffic, missing = [] } = await step('traffic', () => measureTraffic(quick, say));
   const figures = Object.fromEntries(
-    [...Object.entries(singles), ...comparisons.map(({ name, median }) => [name, median] as const)].map(([name, value]) => [name, round(value)]),
+    [...Object.entries({ ...singles, ...underTraffic }), ...comparisons.map(({ name, median }) => [name, median] as const)].map(([name, value]) => [name, round(value)]),
   );
   const missed = [
     ...Object.entries(LIMITS).filter(([name, limit]) => (figures[name] ?? 0) > limit).map(([name]) => name),

@@ -7,12 +7,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CONFIGURATIONS, FIGURES, SERIES, type Name, type Series } from './comparisons.ts';
 import { Configuration, hasCommand } from './configurations.ts';
+import { measureRuns } from './program-runs.ts';
 import { compare, interleave, median, ratios, type Comparison } from './ratio.ts';
 
 export interface TrafficResult {
   readonly comparisons: readonly (Comparison & { readonly verdict: string })[];
   /** Operations (streams: bytes) per second, medians: `crr_per_s_none`, … */
   readonly rates: Readonly<Record<string, number>>;
+  readonly singles: Readonly<Record<string, number>>;
   /** Configurations that could not be made here, and why. */
   readonly missing: readonly string[];
 }
@@ -58,8 +60,12 @@ export async function measureTraffic(quick: boolean, say: (text: string) => void
   const { networks, missing } = await start(program, say);
   const comparisons: TrafficResult['comparisons'][number][] = [];
   const rates: Record<string, number> = {};
+  let singles = {};
   const shortened = (series: Series): Series => (quick ? { ...series, rounds: 3, seconds: Math.min(0.1, series.seconds) } : series);
   try {
+    const filtered = networks.get('palisade-100k');
+    if (filtered !== undefined) singles = await measureRuns(filtered);
+    say(JSON.stringify(singles));
     for (const { kind, names, rounds, seconds } of (quick ? SERIES.slice(0, 6) : SERIES).map(shortened)) {
       const present = names.filter((name) => networks.has(name));
       const { rates: measured } = await interleave(rounds, present.map((name) => async () => (await networks.get(name)?.measure(kind, seconds)) ?? NaN));
@@ -79,5 +85,5 @@ export async function measureTraffic(quick: boolean, say: (text: string) => void
     for (const configuration of networks.values()) await configuration.stop();
     rmSync(folder, { recursive: true });
   }
-  return { comparisons, rates, missing };
+  return { comparisons, rates, singles, missing };
 }
