@@ -30,9 +30,9 @@ describe.skipIf(unavailable)('DNS from the kernel to the batch', () => {
     const endpoints = [{ key: 'pod/lab/subject', slot: 1, attach: { kind: 'interface', ifname: 'lo' }, network: 'default', addresses: [OWN] }] as const;
     exporter = new FlowExporter({ events: lab.enforcer, folder, knowledge: () => ({ nodeName: 'lab', endpoints, resolved, generation: '1.1' }) });
   });
-  afterAll(() => {
+  afterAll(async () => {
     exporter.close();
-    lab.remove();
+    await lab.remove();
     rmSync(folder, { recursive: true });
   });
 
