@@ -7,7 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { AGENT_ROUTES, maxMessageBytes, CheckInRequestSchema, PROTOBUF_CONTENT_TYPE } from '@palisade/protocol';
+import { EMPTY_ACCOUNT, FlowBatchBuilder } from '@palisade/flow';
+import { AGENT_ROUTES, encodeFlowBatch, maxMessageBytes, CheckInRequestSchema, PROTOBUF_CONTENT_TYPE } from '@palisade/protocol';
 import { startControlPlane, type ControlPlane } from '../../tools/stack/control-plane.ts';
 import { StateFolder } from '../../tools/stack/state-folder.ts';
 import { AgentConnection } from './agent-connection.ts';
@@ -16,6 +17,7 @@ import { Fleet } from './fleet.ts';
 import type { SimulatedAgentOptions } from './simulated-agent.ts';
 
 // Real processes of what was built (`./dev build`), ended by SIGKILL.
+const EMPTY_BATCH = encodeFlowBatch({ bootId: '00000000-0000-4000-8000-000000000001', seq: 1, windowStartUs: 0, windowEndUs: 0, account: EMPTY_ACCOUNT, columns: new FlowBatchBuilder(1).finish() });
 const PATIENCE = { timeout: 90_000, interval: 100 };
 let plane: ControlPlane;
 let api: ApiClient;
@@ -53,6 +55,24 @@ describe('fault 4: a revoked node', () => {
     await agent.checkIn(connection, 0);
     await api.call('DELETE', `/v1/clusters/${clusterId}/nodes/${agent.nodeId}`);
     await expect(agent.checkIn(connection, 0)).rejects.toMatchObject({ status: 403, code: 'auth.forbidden' });
+    connection.close();
+  }, 60_000);
+
+  it('downloads nothing more and brings no flows, though it never checks in again', async () => {
+    const { fleet, clusterId } = await fleetOf(1);
+    const agent = fleet.agents[0]!;
+    const connection = await agent.connect();
+    const brings = (): Promise<unknown> => connection.send('POST', AGENT_ROUTES.flows.path, EMPTY_BATCH, 5_000);
+    const downloads = ['/agent/v1/metadata/timestamp', `/agent/v1/manifests/${'0'.repeat(64)}`, `/agent/v1/blobs/${'0'.repeat(64)}`, AGENT_ROUTES.identities.path];
+    await connection.get(downloads[0]!);
+    await brings();
+    await api.call('DELETE', `/v1/clusters/${clusterId}/nodes/${agent.nodeId}`);
+    const refused = { status: 403, code: 'auth.forbidden' };
+    await vi.waitFor(() => expect(connection.get(downloads[0]!)).rejects.toMatchObject(refused), PATIENCE);
+    for (const path of downloads) await expect(connection.get(path)).rejects.toMatchObject(refused);
+    await expect(brings()).rejects.toMatchObject(refused);
+    // Still the way to trust: it is nobody's secret.
+    await connection.get('/agent/v1/metadata/root?version=1');
     connection.close();
   }, 60_000);
 });

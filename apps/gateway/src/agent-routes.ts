@@ -20,9 +20,10 @@ import {
   type EnrollRequest,
 } from '@palisade/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { NodeAdmission } from './admission/node-admission.ts';
 import { problemAnswer } from './problem-answer.ts';
 import type { RequestBoard } from './requests/request-board.ts';
-import { nodeOfRequest } from './tls/node-of-request.ts';
+import { nodeOfRequest, type CertifiedNode } from './tls/node-of-request.ts';
 
 const CHALLENGE_MS = 60_000;
 const IDENTITY_BYTES = 8 * 1024 * 1024;
@@ -31,6 +32,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export interface AgentRoutePorts {
   readonly agents: AgentDesk;
   readonly requests: AgentRequestDesk;
+  readonly admission: NodeAdmission;
   readonly board: RequestBoard;
   /** Resolves when downloads may be served. */
   readonly pushed: () => Promise<void>;
@@ -105,7 +107,7 @@ function enrollInput(message: EnrollRequest): Record<string, unknown> {
   };
 }
 
-function registerDownloads(server: FastifyInstance, { agents, pushed, logger }: AgentRoutePorts): void {
+function registerDownloads(server: FastifyInstance, { agents, admission, pushed, logger }: AgentRoutePorts): void {
   const download = (path: string, type: string, read: (request: FastifyRequest) => Promise<Uint8Array | undefined>): void => {
     server.get(path, async (request, reply) => {
       try {
@@ -118,10 +120,15 @@ function registerDownloads(server: FastifyInstance, { agents, pushed, logger }: 
       }
     });
   };
+  const nodeOf = async (request: FastifyRequest): Promise<CertifiedNode> => {
+    const node = nodeOfRequest(request, Date.now());
+    await admission.admit(node);
+    return node;
+  };
   download('/agent/v1/metadata/:role', 'application/json', async (request) => {
     const { role } = request.params as { role: string };
     // The root proves itself and is read before anything is trusted; all else is for nodes.
-    const node = role === 'root' ? undefined : nodeOfRequest(request, Date.now());
+    const node = role === 'root' ? undefined : await nodeOf(request);
     if (!(METADATA_ROLES as readonly string[]).includes(role)) return undefined;
     if (node !== undefined && role === 'recovery') return agents.recovery(node.tenantId, node.clusterId);
     const version = (request.query as { version?: string }).version;
@@ -129,15 +136,15 @@ function registerDownloads(server: FastifyInstance, { agents, pushed, logger }: 
     return (await agents.metadata(role, version === undefined ? null : Number(version)))?.bytes;
   });
   download('/agent/v1/manifests/:sha256', 'application/json', async (request) => {
-    const node = nodeOfRequest(request, Date.now());
+    const node = await nodeOf(request);
     return agents.manifest(node.tenantId, node.clusterId, digestOf(request));
   });
   download('/agent/v1/blobs/:sha256', 'application/octet-stream', async (request) => {
-    const node = nodeOfRequest(request, Date.now());
+    const node = await nodeOf(request);
     return agents.blob(node.tenantId, digestOf(request));
   });
   download(AGENT_ROUTES.identities.path, PROTOBUF_CONTENT_TYPE, async (request) => {
-    const node = nodeOfRequest(request, Date.now());
+    const node = await nodeOf(request);
     const since = (request.query as { since?: string }).since ?? '0';
     if (!/^\d{1,15}$/.test(since)) throw new DomainError('request.invalid', 'A revision is a number.');
     const delivery = await agents.identities(node.tenantId, node.clusterId, Number(since), IDENTITY_BYTES);

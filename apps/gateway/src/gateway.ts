@@ -7,6 +7,7 @@ import { PROTOBUF_CONTENT_TYPE } from '@palisade/protocol';
 import { openAgentPool, postgresAgentDesk, postgresAgentRequestDesk, RedisWakeListener, WakeListener, type Wake } from '@palisade/store';
 import type { FastifyInstance } from 'fastify';
 import { ConnectionAdmission } from './admission/connection-admission.ts';
+import { NodeAdmission } from './admission/node-admission.ts';
 import { StreamAdmission } from './admission/stream-admission.ts';
 import { agentListener, type RequestHandler } from './agent-listener.ts';
 import { registerAgentRoutes } from './agent-routes.ts';
@@ -42,11 +43,13 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
   const otherPool = pool('requests', OTHER_CONNECTIONS);
   const checkIns = new CheckInDesk({ desk: postgresAgentDesk(checkInPool), checkInLimit: config.PALISADE_CHECK_IN_LIMIT, holdLimitMs: config.PALISADE_HOLD_LIMIT_MS });
   const requests = postgresAgentRequestDesk(otherPool);
+  const others = postgresAgentDesk(otherPool);
+  const nodes = new NodeAdmission(others);
   const board = new RequestBoard(requests, config.PALISADE_REQUEST_LIMIT);
   expose(metrics, checkIns);
 
   await Promise.all([openAll(checkInPool, CHECK_IN_CONNECTIONS), openAll(otherPool, OTHER_CONNECTIONS)]).catch((error: unknown) => logger.warn({ err: error }, 'the database does not answer yet; agents are told to come back'));
-  const app = await listen(config, logger, metrics, (server) => registerAgentRoutes(server, { agents: withDownloadCache(postgresAgentDesk(otherPool)), requests, board, pushed: () => checkIns.pushed(), logger }), checkIns);
+  const app = await listen(config, logger, metrics, (server) => registerAgentRoutes(server, { agents: withDownloadCache(others), requests, board, admission: nodes, pushed: () => checkIns.pushed(), logger }), checkIns, nodes);
   const wakeUps = {
     onError: (error: unknown) => logger.warn({ err: error }, 'the wake-up connection broke and is opened again'),
     onWake: (wake: Wake) => onWake(wake, checkIns, board),
@@ -77,7 +80,7 @@ async function openAll(pool: ReturnType<typeof openAgentPool>, size: number): Pr
   await Promise.all(Array.from({ length: size }, () => pool.query('SELECT pg_sleep(0.05)')));
 }
 
-async function listen(config: GatewayConfig, logger: Logger, metrics: Registry, register: (server: FastifyInstance) => void, checkIns: CheckInDesk): Promise<NestFastifyApplication> {
+async function listen(config: GatewayConfig, logger: Logger, metrics: Registry, register: (server: FastifyInstance) => void, checkIns: CheckInDesk, nodes: NodeAdmission): Promise<NestFastifyApplication> {
   const admission = new ConnectionAdmission({ handshakes: config.PALISADE_HANDSHAKE_LIMIT, waiting: WAITING_CONNECTIONS, patienceMs: CONNECTION_PATIENCE_MS });
   const streams = {
     flows: new StreamAdmission(config.PALISADE_FLOW_LIMIT, logger),
@@ -101,7 +104,7 @@ async function listen(config: GatewayConfig, logger: Logger, metrics: Registry, 
   server.addContentTypeParser(PROTOBUF_CONTENT_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   register(server);
   const quota = { flowsPerSecond: config.PALISADE_TENANT_FLOWS_PER_SECOND, bytesPerDay: config.PALISADE_TENANT_FLOW_BYTES_PER_DAY };
-  const module = GatewayModule.register({ ingestDatabaseUrl: config.INGEST_DATABASE_URL, quota, metrics, logger, ...clickHousePart(config) });
+  const module = GatewayModule.register({ ingestDatabaseUrl: config.INGEST_DATABASE_URL, admission: nodes, quota, metrics, logger, ...clickHousePart(config) });
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, { logger: new NestLogger(logger), bodyParser: false });
   app.useGlobalFilters(new ProblemFilter(logger));
   await app.listen(config.PALISADE_GATEWAY_LISTEN.port, config.PALISADE_GATEWAY_LISTEN.host);

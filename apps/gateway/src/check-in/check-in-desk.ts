@@ -1,6 +1,6 @@
 import type { AgentDesk, NodeOrders } from '@palisade/control';
-import { DomainError } from '@palisade/errors';
 import type { CheckInRequest } from '@palisade/protocol';
+import { admitted } from '../admission/node-admission.ts';
 import type { CertifiedNode } from '../tls/node-of-request.ts';
 import { CheckInBatcher } from './check-in-batcher.ts';
 import { CheckInAnswers } from './check-in-answer.ts';
@@ -185,12 +185,4 @@ export class CheckInDesk {
   #reconnectWindowMs(): number {
     return Math.min(RECONNECT_LIMIT_MS, Math.max(RECONNECT_LEAST_MS, Math.ceil((this.#connections * RECONNECT_MS_PER_NODE) / 1_000) * 1_000));
   }
-}
-
-/** Revocation and suspension are looked at on every check-in, not only when the connection was made. */
-function admitted(orders: NodeOrders | undefined): NodeOrders {
-  if (orders === undefined) throw new DomainError('auth.unauthenticated', 'This node is not enrolled any more. What its kernel enforces stays in force.');
-  if (orders.nodeState === 'suspended') throw new DomainError('auth.forbidden', 'The tenant of this node is suspended. What its kernel enforces stays in force.');
-  if (orders.nodeState !== 'active') throw new DomainError('auth.forbidden', `This node is ${orders.nodeState}. What its kernel enforces stays in force.`);
-  return orders;
 }

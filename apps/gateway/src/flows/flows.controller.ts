@@ -4,6 +4,7 @@ import { DomainError } from '@palisade/errors';
 import { decodeFlowBatch, encodeFlowBatchReceipt, PROTOBUF_CONTENT_TYPE, type FlowBatchReceipt } from '@palisade/protocol';
 import { parseTenantId } from '@palisade/tenancy';
 import type { FastifyRequest } from 'fastify';
+import { NodeAdmission } from '../admission/node-admission.ts';
 import { nodeOfRequest } from '../tls/node-of-request.ts';
 
 /** What the receipt says about an answer of the ingest. */
@@ -24,16 +25,20 @@ export function receiptOf(seq: number, { outcome, credit }: FlowIngestAnswer): F
 @Controller('agent/v1/flows')
 export class FlowsController {
   readonly #ingest: IngestFlowBatch;
+  readonly #admission: NodeAdmission;
 
-  constructor(@Inject(IngestFlowBatch) ingest: IngestFlowBatch) {
+  constructor(@Inject(IngestFlowBatch) ingest: IngestFlowBatch, @Inject(NodeAdmission) admission: NodeAdmission) {
     this.#ingest = ingest;
+    this.#admission = admission;
   }
 
   @Post()
   @HttpCode(200)
   @Header('content-type', PROTOBUF_CONTENT_TYPE)
   async take(@Req() request: FastifyRequest): Promise<Buffer> {
-    const { tenantId, clusterId, nodeId } = nodeOfRequest(request, Date.now());
+    const node = nodeOfRequest(request, Date.now());
+    await this.#admission.admit(node);
+    const { tenantId, clusterId, nodeId } = node;
     const sender = { tenantId: parseTenantId(tenantId), clusterId, nodeId };
     if (!(request.body instanceof Uint8Array)) throw new DomainError('request.invalid', `Send the batch as ${PROTOBUF_CONTENT_TYPE}.`);
     const batch = decodeFlowBatch(request.body);

@@ -3,11 +3,13 @@ import { CachedFlowPlans, CachedFlowPrivacy, FlowQuotas, IngestFlowBatch, NO_FLO
 import { clickHouseFlowSink, PostgresFlowPlans, PostgresFlowPrivacy, PostgresFlowSink, type ClickHouseAddress, type SpoolFigures } from '@palisade/flow-store';
 import { Gauge, type Logger, type Registry } from '@palisade/nest-kit';
 import pg from 'pg';
+import { NodeAdmission } from '../admission/node-admission.ts';
 import { FlowsController } from './flows.controller.ts';
 
 export interface FlowsModuleOptions {
   /** Connection of the ingest role. */
   readonly ingestDatabaseUrl: string;
+  readonly admission: NodeAdmission;
   readonly ingest?: Partial<FlowIngestOptions>;
   /** Of every tenant whose plan says nothing else. */
   readonly quota?: FlowQuota;
@@ -99,7 +101,7 @@ export class FlowsModule implements OnApplicationShutdown {
     return {
       module: FlowsModule,
       controllers: [FlowsController],
-      providers: [{ provide: POOL, useValue: pool }, { provide: IngestFlowBatch, useValue: ingest }, { provide: STORE, useValue: store }],
+      providers: [{ provide: NodeAdmission, useValue: options.admission }, { provide: POOL, useValue: pool }, { provide: IngestFlowBatch, useValue: ingest }, { provide: STORE, useValue: store }],
     };
   }
 
