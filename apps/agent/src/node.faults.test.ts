@@ -173,6 +173,29 @@ describe('fault 12: kill -9 in the middle of a write', () => {
   });
 });
 
+describe('fault 13: a bundle that takes its agent down', () => {
+  it('is given up by the process that is started the fourth time, and what ran before runs on', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'palisade-crash-'));
+    const candidate = () => new AgentState(dir).ledger().candidate;
+    let agent = spawnAgent(dir);
+    await until(() => expect(plane.enrollments.size).toBe(1));
+    const { contentDigest } = await plane.offer('1.1');
+    await until(() => expect(plane.last?.observed).toMatchObject({ state: NodeBundleState.HEALTHY, contentDigest }));
+    await plane.offer('1.2', { maps: [{ name: 'deadly', type: 'hash', keySize: 4, valueSize: 4, maxEntries: 1 }] });
+    for (let attempt = 1; attempt <= 3; attempt += 1) {
+      if (attempt > 1) agent = spawnAgent(dir);
+      // It has switched and not yet been healthy for long enough: as if the bundle had killed it.
+      await until(() => expect(candidate()).toMatchObject({ generation: '1.2', attempts: attempt }));
+      await kill(agent);
+    }
+    agent = spawnAgent(dir);
+    await until(() => expect(plane.last?.observed).toMatchObject({ state: NodeBundleState.REVERTED, contentDigest, generation: { n: 1n }, subjectGeneration: { n: 2n }, reason: expect.stringContaining('crash loop') as string }));
+    await until(() => expect(runningIn(dir)).toBe(contentDigest));
+    await kill(agent);
+    rmSync(dir, { recursive: true });
+  }, 60_000);
+});
+
 describe('fault 24: no control plane for a day', () => {
   it('changes nothing of what is enforced, and the node comes back by itself', async () => {
     let skewMs = 0;
