@@ -10,6 +10,7 @@ import { ensureDatabase, ensureOwner, OWNER_ROLE, urlFor } from '../../../../too
 import { startPostgres, type RunningPostgres } from '../../../../tools/postgres/embedded-postgres.ts';
 import { migrate } from '../../../../tools/postgres/migrate.ts';
 import { freePort } from '../../../../tools/stack/free-port.ts';
+import { enrollNode } from './testing/enrolled-node.ts';
 import { createTestAuthority, type NodeCertificate, type TestAuthority } from './testing/node-certificates.ts';
 
 // Real processes: PostgreSQL (durable), the gateway as it was built (`./dev build`), and agents' flow paths; all end by SIGKILL.
@@ -102,14 +103,18 @@ class SpoolingAgent {
   }
 }
 
-async function storedNumbers(): Promise<number[]> {
+async function asOwner<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: urlFor(postgres.adminUrl, 'postgres', new URL(postgres.adminUrl).password, 'faults') });
   await client.connect();
   try {
-    return (await client.query<{ bytes: string }>('SELECT bytes FROM palisade.flow WHERE tenant_id = $1', [tenantId])).rows.map((row) => Number(row.bytes));
+    return await work(client);
   } finally {
     await client.end();
   }
+}
+
+function storedNumbers(): Promise<number[]> {
+  return asOwner(async (client) => (await client.query<{ bytes: string }>('SELECT bytes FROM palisade.flow WHERE tenant_id = $1', [tenantId])).rows.map((row) => Number(row.bytes)));
 }
 
 beforeAll(async () => {
@@ -135,7 +140,11 @@ describe('flows whose agents, gateway and database are killed', () => {
   it('are stored exactly once when they were promised, and never twice', async () => {
     const clusterId = randomUUID();
     const agents: SpoolingAgent[] = [];
-    for (let number = 1; number <= AGENTS; number++) agents.push(new SpoolingAgent(number, await authority.issue({ tenantId, clusterId, nodeId: randomUUID() })));
+    for (let number = 1; number <= AGENTS; number++) {
+      const node = { tenantId, clusterId, nodeId: randomUUID() };
+      await asOwner((client) => enrollNode(client, node));
+      agents.push(new SpoolingAgent(number, await authority.issue(node)));
+    }
     for (const agent of agents) agent.start();
     for (let round = 0; round < KILLS; round++) {
       const before = agents.reduce((sum, agent) => sum + agent.numbers('promised').size, 0);

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../../../tools/postgres/test-database.ts';
 import { readGatewayConfig } from '../config.ts';
 import { startGateway, type RunningGateway } from '../gateway.ts';
+import { enrollNode } from './testing/enrolled-node.ts';
 import { createTestAuthority, type TestAuthority } from './testing/node-certificates.ts';
 
 const FLOW_LIMIT = 4;
@@ -25,19 +26,7 @@ beforeAll(async () => {
   authority = await createTestAuthority();
   admin = new pg.Client({ connectionString: database.adminUrl });
   await admin.connect();
-  const tokenId = randomUUID();
-  await admin.query("INSERT INTO palisade.tenants (tenant_id, name) VALUES ($1, 'acme')", [tenantId]);
-  await admin.query("INSERT INTO palisade.clusters (tenant_id, id, name, settings) VALUES ($1, $2, 'prod', '{}')", [tenantId, clusterId]);
-  await admin.query(
-    `INSERT INTO palisade.enrollment_tokens (tenant_id, id, cluster_id, public_id, name, secret_hash, max_uses, expires_at, labels, created_by)
-     VALUES ($1, $2, $3, 'AAAAAAAAAAAA', 't', sha256('x'), 1, now() + interval '1 hour', '{}', 'test')`,
-    [tenantId, tokenId, clusterId],
-  );
-  await admin.query(
-    `INSERT INTO palisade.nodes (tenant_id, id, cluster_id, name, enrollment_uuid, token_id, public_key, hostname, agent_version, arch, kernel, attestation)
-     VALUES ($1, $2, $3, 'n', $4, $5, '', 'n', '0.1.0', 'amd64', '{}', '{"method":"token"}')`,
-    [tenantId, nodeId, clusterId, randomUUID(), tokenId],
-  );
+  await enrollNode(admin, { tenantId, clusterId, nodeId });
   const config = readGatewayConfig({
     DATABASE_URL: database.gatewayUrl, INGEST_DATABASE_URL: database.ingestUrl, PALISADE_GATEWAY_TLS_DIR: authority.folder, PALISADE_GATEWAY_LISTEN: '127.0.0.1:0', PALISADE_FLOW_LIMIT: String(FLOW_LIMIT),
   });

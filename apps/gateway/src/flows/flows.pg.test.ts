@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../../../tools/postgres/test-database.ts';
 import { readGatewayConfig } from '../config.ts';
 import { startGateway, type RunningGateway } from '../gateway.ts';
+import { enrollNode, type EnrolledNode } from './testing/enrolled-node.ts';
 import { createTestAuthority, type NodeCertificate, type TestAuthority } from './testing/node-certificates.ts';
 
 let database: TestDatabase;
@@ -39,6 +40,12 @@ afterAll(async () => {
   await database.drop();
   authority.remove();
 });
+
+/** The certificate of a node that is enrolled. */
+async function issue(node: EnrolledNode): Promise<NodeCertificate> {
+  await enrollNode(admin, node);
+  return authority.issue(node);
+}
 
 function flow(bytes: number): FlowRecord {
   const end = { address: '10.0.0.1', port: 80, identity: 1000, labels: [] };
@@ -88,7 +95,7 @@ async function storedBytes(tenant: string): Promise<number[]> {
 
 describe('POST /agent/v1/flows', () => {
   it('stores a batch once and gives credit, also when it is sent again', async () => {
-    const session = open(await authority.issue({ tenantId, clusterId, nodeId: randomUUID() }));
+    const session = open(await issue({ tenantId, clusterId, nodeId: randomUUID() }));
     const body = batch(randomUUID(), 1, [flow(11), flow(12)]);
     expect(await send(session, body)).toMatchObject({ seq: 1, outcome: 'stored', retryAfterMs: 0 });
     const again = await send(session, body);
@@ -98,9 +105,15 @@ describe('POST /agent/v1/flows', () => {
     session.destroy();
   });
 
+  it('refuses a node that nobody enrolled, whatever its certificate says', async () => {
+    const session = open(await authority.issue({ tenantId, clusterId, nodeId: randomUUID() }));
+    expect((await post(session, batch(randomUUID(), 1, [flow(1)]))).status).toBe(401);
+    session.destroy();
+  });
+
   it('takes tenant, cluster and node from the certificate', async () => {
     const other = { tenantId: randomUUID(), clusterId: randomUUID(), nodeId: randomUUID() };
-    const session = open(await authority.issue(other));
+    const session = open(await issue(other));
     await send(session, batch(randomUUID(), 1, [flow(21)]));
     expect(await storedBytes(other.tenantId)).toEqual([21]);
     const { rows } = await admin.query('SELECT cluster_id, node_id FROM palisade.flow_batch WHERE tenant_id = $1', [other.tenantId]);
@@ -128,7 +141,7 @@ describe('POST /agent/v1/flows', () => {
     const [{ tenant_id: keeping }] = rows as [{ tenant_id: string }];
     await admin.query('INSERT INTO palisade.flow_privacy (tenant_id, keep_query_strings, keep_process_arguments) VALUES ($1, true, true)', [keeping]);
     const stored = async (tenant: string): Promise<unknown> => {
-      const session = open(await authority.issue({ tenantId: tenant, clusterId, nodeId: randomUUID() }));
+      const session = open(await issue({ tenantId: tenant, clusterId, nodeId: randomUUID() }));
       const secret = { ...flow(7), event: 'l7' as const, http: { method: 'GET', path: '/a?token=x' }, process: { binary: '/bin/x', pid: 1, uid: 0, arguments: '--password x' } };
       expect(decodeFlowBatchReceipt((await post(session, batch(randomUUID(), 1, [secret]))).body).outcome).toBe('stored');
       session.destroy();
@@ -143,7 +156,7 @@ describe('POST /agent/v1/flows', () => {
     const [{ tenant_id: bound }] = rows as [{ tenant_id: string }];
     await admin.query('INSERT INTO palisade.flow_plan (tenant_id, bytes_per_day) VALUES ($1, 1)', [bound]);
     const receipts = async (tenant: string, count: number): Promise<string[]> => {
-      const session = open(await authority.issue({ tenantId: tenant, clusterId, nodeId: randomUUID() }));
+      const session = open(await issue({ tenantId: tenant, clusterId, nodeId: randomUUID() }));
       const outcomes: string[] = [];
       for (let seq = 1; seq <= count; seq++) outcomes.push(decodeFlowBatchReceipt((await post(session, batch(randomUUID(), seq, [flow(1)]))).body).outcome);
       session.destroy();
@@ -156,7 +169,7 @@ describe('POST /agent/v1/flows', () => {
   });
 
   it('answers what cannot be read with a problem document', async () => {
-    const session = open(await authority.issue({ tenantId, clusterId, nodeId: randomUUID() }));
+    const session = open(await issue({ tenantId, clusterId, nodeId: randomUUID() }));
     expect((await post(session, Buffer.from('no batch'))).status).toBe(400);
     expect((await post(session, new Uint8Array(2 * 1024 * 1024))).status).toBe(413);
     session.destroy();
@@ -164,7 +177,7 @@ describe('POST /agent/v1/flows', () => {
 
   it('stores every flow exactly once while the database connections break, the gateway restarts and agents send again', async () => {
     const tenant = randomUUID();
-    const nodes = await Promise.all(Array.from({ length: 4 }, () => authority.issue({ tenantId: tenant, clusterId, nodeId: randomUUID() })));
+    const nodes = await Promise.all(Array.from({ length: 4 }, () => issue({ tenantId: tenant, clusterId, nodeId: randomUUID() })));
     const { port } = gateway;
     const batches = 15;
     let sent = 0;
