@@ -103,6 +103,7 @@ export class TestApiServer {
         response.destroy();
       }
     }
+    this.#watchers.clear(); // nothing reaches them any more, though their sockets close a moment later
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
