@@ -20,6 +20,7 @@ import { GatewayModule } from './gateway.module.ts';
 import { RequestBoard } from './requests/request-board.ts';
 import { tlsOptions } from './tls/tls-material.ts';
 import { reloadTls } from './tls/tls-reload.ts';
+import { passOn } from './wake-ups.ts';
 
 /** Check-ins have connections of their own, and so have downloads and requests: none starves the others. */
 const CHECK_IN_CONNECTIONS = 6;
@@ -52,7 +53,7 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
   const app = await listen(config, logger, metrics, (server) => registerAgentRoutes(server, { agents: withDownloadCache(others), requests, board, admission: nodes, pushed: () => checkIns.pushed(), logger }), checkIns, nodes);
   const wakeUps = {
     onError: (error: unknown) => logger.warn({ err: error }, 'the wake-up connection broke and is opened again'),
-    onWake: (wake: Wake) => onWake(wake, checkIns, board),
+    onWake: (wake: Wake) => passOn(wake, { checkIns, nodes, board }),
   };
   const listener = config.REDIS_URL === undefined
     ? new WakeListener({ url: config.DATABASE_URL, applicationName: 'palisade-gateway-wake', ...wakeUps })
@@ -109,15 +110,6 @@ async function listen(config: GatewayConfig, logger: Logger, metrics: Registry, 
   app.useGlobalFilters(new ProblemFilter(logger));
   await app.listen(config.PALISADE_GATEWAY_LISTEN.port, config.PALISADE_GATEWAY_LISTEN.host);
   return app;
-}
-
-function onWake(wake: Wake, checkIns: CheckInDesk, board: RequestBoard): void {
-  if (wake.topic === 'agent-outcome') board.look();
-  if ((wake.topic === 'desired' || wake.topic === 'identities') && wake.tenant !== null && wake.cluster !== null) checkIns.stir(wake.tenant, wake.cluster);
-  if (wake.topic === 'missed') {
-    board.look();
-    checkIns.stirAll();
-  }
 }
 
 function expose(metrics: Registry, checkIns: CheckInDesk): void {

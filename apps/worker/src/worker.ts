@@ -36,7 +36,7 @@ import { workerRepositories } from './worker-repositories.ts';
 
 const MINUTE_MS = 60_000;
 /** Wake-ups that gateways wait for. */
-const FOR_GATEWAYS: ReadonlySet<string> = new Set(['agent-outcome', 'desired', 'identities']);
+const FOR_GATEWAYS: ReadonlySet<string> = new Set(['agent-outcome', 'desired', 'identities', 'node-state']);
 
 export interface RunningWorker {
   /** Rejects when the database does not answer. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WakeListener } from '@palisade/store';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { withClient } from '../../../../tools/postgres/database.ts';
 import { startApi, type ApiUnderTest, type TestTenant } from '../testing/api-under-test.ts';
 
@@ -89,8 +90,13 @@ describe('nodes', () => {
     expect((await patch({ addressRanges: ['10.0.0.0/33'] }).expect(400)).body.pointer).toBe('/addressRanges/0');
   });
 
-  it('are revoked for good', async () => {
+  it('are revoked for good, and gateways hear of it', async () => {
+    const woken: unknown[] = [];
+    const listener = new WakeListener({ url: api.database.apiUrl, applicationName: 'test-wake', onWake: (wake) => void woken.push(wake), onError: () => undefined });
+    await listener.start();
     expect((await remove(`${cluster}/nodes/${nodeId}`).expect(200)).body.state).toBe('revoked');
+    await vi.waitFor(() => expect(woken).toContainEqual({ topic: 'node-state', tenant: tenant.tenantId, cluster: cluster.split('/').at(-1) }));
+    await listener.close();
     const back = await api.request.patch(`${cluster}/nodes/${nodeId}`).set('authorization', tenant.authorization).send({ state: 'active' }).expect(409);
     expect(back.body.code).toBe('resource.conflict');
     expect(await actions('node.revoked')).toHaveLength(1);

@@ -2,9 +2,10 @@ import type { AgentDesk, NodeOrders } from '@palisade/control';
 import { DomainError } from '@palisade/errors';
 import type { CertifiedNode } from '../tls/node-of-request.ts';
 
-/** For this long a node that was admitted is not looked at again. */
-const ADMITTED_MS = 5_000;
-const MAX_REMEMBERED = 50_000;
+/** For this long a node is not looked at again, unless a wake-up says that the state of one was changed. */
+const REMEMBERED_MS = 5_000;
+/** After so many answers all are forgotten, those of nodes that went away with them: a bound on memory. */
+const REMEMBERED_ANSWERS = 50_000;
 
 /**
  * Revocation and suspension are looked at with every request, not only when the connection was made.
@@ -17,17 +18,27 @@ export function admitted(orders: NodeOrders | undefined): NodeOrders {
   return orders;
 }
 
+interface Remembered {
+  /** Without what the node is to run: proofs are large. */
+  readonly orders: NodeOrders | undefined;
+  readonly untilMs: number;
+}
+
 interface Question {
   readonly nodes: Set<string>;
   readonly orders: Promise<ReadonlyMap<string, NodeOrders>>;
 }
 
-/** Who may download and send flows. A certificate says who a node is for a day; this says whether it still belongs here. */
+/**
+ * Who may download and send flows. A certificate says who a node is for a day; this says whether it still belongs here.
+ * Refusals are remembered, too: a node that is refused and asks all the time costs no query each time.
+ */
 export class NodeAdmission {
   readonly #desk: Pick<AgentDesk, 'orders'>;
   readonly #nowMs: () => number;
-  readonly #until = new Map<string, number>();
+  readonly #known = new Map<string, Map<string, Remembered>>();
   readonly #open = new Map<string, Question>();
+  #answers = 0;
 
   constructor(desk: Pick<AgentDesk, 'orders'>, nowMs: () => number = Date.now) {
     this.#desk = desk;
@@ -35,15 +46,37 @@ export class NodeAdmission {
   }
 
   /**
-   * A node that was revoked is refused five seconds later at the latest.
+   * A node that was revoked is refused as soon as the wake-up arrives, and five seconds later when that was lost.
    * @throws DomainError `auth.unauthenticated`, `auth.forbidden`
    */
   async admit({ tenantId, nodeId }: Pick<CertifiedNode, 'tenantId' | 'nodeId'>): Promise<void> {
-    if ((this.#until.get(nodeId) ?? 0) > this.#nowMs()) return;
-    this.#until.delete(nodeId);
-    admitted((await this.#ask(tenantId, nodeId)).get(nodeId));
-    if (this.#until.size >= MAX_REMEMBERED) this.#until.clear();
-    this.#until.set(nodeId, this.#nowMs() + ADMITTED_MS);
+    const known = this.#nodesOf(tenantId);
+    const askedMs = this.#nowMs();
+    const remembered = known.get(nodeId);
+    if (remembered !== undefined && remembered.untilMs > askedMs) return void admitted(remembered.orders);
+    const orders = (await this.#ask(tenantId, nodeId)).get(nodeId);
+    // Where a wake-up came meanwhile nobody looks into this map any more: the answer may be older than the wake-up.
+    known.set(nodeId, { orders: orders && { nodeState: orders.nodeState, desired: null }, untilMs: askedMs + REMEMBERED_MS });
+    this.#answers += 1;
+    if (this.#answers >= REMEMBERED_ANSWERS) this.forgetAll();
+    admitted(orders);
+  }
+
+  /** The state of a node of this tenant was changed. */
+  forget(tenantId: string): void {
+    this.#known.delete(tenantId);
+  }
+
+  /** Wake-ups may have been missed. */
+  forgetAll(): void {
+    this.#known.clear();
+    this.#answers = 0;
+  }
+
+  #nodesOf(tenantId: string): Map<string, Remembered> {
+    const known = this.#known.get(tenantId) ?? new Map<string, Remembered>();
+    this.#known.set(tenantId, known);
+    return known;
   }
 
   /** Nodes of a tenant that ask in the same turn of the event loop share one query. */

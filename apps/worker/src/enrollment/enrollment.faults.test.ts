@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID, sign, X509Certificate } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { WakeListener } from '@palisade/store';
 import { certificateRequest } from '../../../../fleet/src/certificate-request.ts';
 import { newKey, startFleet, type FleetUnderTest, type TestNode } from '../testing/fleet-under-test.ts';
 
@@ -132,6 +133,17 @@ describe('fault 5: a cloned disk', () => {
     expect((await fleet.checkIn(node.nodeId)).get(node.nodeId)?.nodeState).toBe('locked');
     expect((await fleet.auditOf('node.locked')).at(-1)).toMatchObject({ outcome: 'denied' });
     expect(await renewal(node.nodeId, serialOf(first.certificateChain), node.key)).toMatchObject({ status: 403 });
+  });
+
+  it('wakes the gateways when it locks: what they remember of the node ends', async () => {
+    const woken: unknown[] = [];
+    const listener = new WakeListener({ url: fleet.database.gatewayUrl, applicationName: 'test-wake', onWake: (wake) => void woken.push(wake), onError: () => undefined });
+    await listener.start();
+    const node = await enrolledNode();
+    await renewal(node.nodeId, serialOf(node.chain), node.key);
+    await renewal(node.nodeId, serialOf(node.chain), newKey());
+    await vi.waitFor(() => expect(woken).toContainEqual({ topic: 'node-state', tenant: fleet.context.tenantId, cluster: fleet.clusterId }));
+    await listener.close();
   });
 
   it('locks it at once when the second renewal brings another key', async () => {

@@ -1,6 +1,7 @@
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { ClusterRepository } from '../clusters/cluster.ts';
 import type { Page, PageRequest } from '../page.ts';
+import type { WakeUp } from '../wake-up.ts';
 import type { IssuedCertificate } from './certificate-authority.ts';
 
 /** An enrollment token as it is listed; the secret is never readable again. */
@@ -113,6 +114,7 @@ export interface EnrollmentRepositories {
   readonly nodeCertificates: NodeCertificateRepository;
   readonly recovery: RecoveryRepository;
   readonly audit: AuditLog;
+  readonly wakeUp: WakeUp;
 }
 
 export interface RecoveryRepository {

@@ -65,6 +65,7 @@ export class RenewCertificate {
     }
     const reason = `Serial ${old.serial} was renewed a second time: two machines hold the state of this node.`;
     await repositories.nodeEnrollment.lock(node.id, reason);
+    await repositories.wakeUp.notify('node-state', { cluster: node.clusterId });
     await repositories.audit.append({
       action: 'node.locked',
       outcome: 'denied',

@@ -26,7 +26,7 @@ export class ManageNodes {
     return this.#unitOfWork.run(context, async (repositories) => reachNode(context, repositories, clusterId, id));
   }
 
-  /** Takes effect at the node's next check-in; what its kernel enforces stays. The token it came with is not revived. */
+  /** Ends what the node may do on the agent channel; what its kernel enforces stays. The token it came with is not revived. */
   revoke(context: TenantContext, clusterId: string, id: string, reason: string): Promise<Node> {
     return this.#change(context, clusterId, id, 'revoked', reason);
   }
@@ -57,7 +57,7 @@ export class ManageNodes {
       const node = await reachNode(context, repositories, clusterId, id);
       if (state === 'active' && node.state === 'revoked') throw new DomainError('resource.conflict', `Node ${node.name} is revoked for good; enroll the machine again.`);
       if (await nodes.setState(node.id, state, reason)) {
-        await wakeUp.notify('desired', { cluster: node.clusterId });
+        await wakeUp.notify('node-state', { cluster: node.clusterId });
         await wakeUp.notify('endpoint-report', { cluster: node.clusterId });
         await audit.append({
           action: state === 'revoked' ? 'node.revoked' : 'node.unlocked',
