@@ -49,11 +49,19 @@ function refuse(why: string): never {
   process.exit(2);
 }
 
-async function main(): Promise<void> {
+function readOptions() {
   const text = { type: 'string' } as const;
-  const { values } = parseArgs({
-    options: { agents: text, fault: { type: 'string', multiple: true, default: [] }, 'health-ms': text, cluster: text, api: text, 'token-file': text, gateway: text, 'gateway-ca': text, help: { type: 'boolean' } },
-  });
+  try {
+    return parseArgs({
+      options: { agents: text, fault: { type: 'string', multiple: true, default: [] }, 'health-ms': text, cluster: text, api: text, 'token-file': text, gateway: text, 'gateway-ca': text, help: { type: 'boolean' } },
+    }).values;
+  } catch (error) {
+    return refuse((error as Error).message);
+  }
+}
+
+async function main(): Promise<void> {
+  const values = readOptions();
   if (values.help === true) return say(usage);
   const count = Number(values.agents ?? 100);
   if (!Number.isInteger(count) || count < 1) refuse('--agents is a positive number.');
