@@ -5,8 +5,9 @@
  */
 import { copySentences, flowHistoryCopy } from '@palisade/flow-store';
 import { clickHouseOf, flowStoreIsReachable, flowStoreSettings, postgresUrl, readConfig } from '@palisade/nest-kit';
+import { openPool } from '@palisade/store';
 import { parseTenantId, systemContext } from '@palisade/tenancy';
-import pg from 'pg';
+import type pg from 'pg';
 import { z } from 'zod';
 
 const schema = z.object({ DATABASE_URL: postgresUrl, ...flowStoreSettings }).refine(...flowStoreIsReachable);
@@ -24,8 +25,7 @@ async function main(named: readonly string[]): Promise<number> {
     console.error('Flows are copied to where they are kept from now on: set FLOW_STORE=clickhouse and CLICKHOUSE_URL, first for the gateways, then here.');
     return 2;
   }
-  const pool = new pg.Pool({ connectionString: config.DATABASE_URL, max: 3, application_name: 'palisade-copy-flows' });
-  pool.on('error', () => undefined);
+  const pool = openPool({ url: config.DATABASE_URL, applicationName: 'palisade-copy-flows', size: 3 });
   let done = 0;
   const history = await flowHistoryCopy(clickHouse, pool, ({ chunk, flows }) => {
     done += flows;

@@ -1,4 +1,5 @@
 import { DataSource } from 'typeorm';
+import { hearErrors } from './pool.ts';
 
 export interface DatabaseOptions {
   readonly url: string;
@@ -27,6 +28,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<DataSource
       statement_timeout: options.statementTimeoutMs ?? 30_000,
       idle_in_transaction_session_timeout: 60_000,
       idleTimeoutMillis: 30_000,
+      onConnect: hearErrors,
     },
   });
   return source.initialize();

@@ -5,6 +5,7 @@ export { postgresClusters } from './clusters/cluster-repository.ts';
 export { openDatabase, type DatabaseOptions } from './data-source.ts';
 export { PostgresIdempotencyKeys, type IdempotencyClaim } from './idempotency.ts';
 export { pageOf } from './page.ts';
+export { openPool, type PoolOptions } from './pool.ts';
 export { apiTokenRepositories, auditRepositories, clusterRepositories, policyRepositories } from './platform-repositories.ts';
 export { postgresClusterFacts } from './policies/cluster-facts.ts';
 export { postgresPolicyApprovals } from './policies/policy-approval-repository.ts';

@@ -2,7 +2,7 @@ import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { ExportFlows, ReadClusters, ReadFlowMetrics, ReadFlows, SummarizeDns, SummarizeFlows, type FlowStatistics } from '@palisade/control';
 import { clickHouseFlowReaders, postgresFlowReaders, type FlowReaders } from '@palisade/flow-store';
 import { clickHouseOf } from '@palisade/nest-kit';
-import { clusterRepositories, createUnitOfWork, postgresAuditLog } from '@palisade/store';
+import { clusterRepositories, createUnitOfWork, openPool, postgresAuditLog } from '@palisade/store';
 import pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { API_CONFIG } from '../application-parts.ts';
@@ -31,17 +31,14 @@ function openReaders(config: ApiConfig, pool: pg.Pool): Promise<FlowReaders> | F
   return clickHouse === undefined ? postgresFlowReaders(pool) : clickHouseFlowReaders(clickHouse, pool);
 }
 
-function openPool(config: ApiConfig): pg.Pool {
-  const pool = new pg.Pool({ connectionString: config.DATABASE_URL, max: CONNECTIONS, connectionTimeoutMillis: 5_000, application_name: 'palisade-api-flows' });
-  // An idle connection that the server closes is replaced when it is needed.
-  pool.on('error', () => undefined);
-  return pool;
+function openFlowPool(config: ApiConfig): pg.Pool {
+  return openPool({ url: config.DATABASE_URL, applicationName: 'palisade-api-flows', size: CONNECTIONS });
 }
 
 @Module({
   controllers: [FlowsController, FollowController, SummariesController, MetricsController, ExportController],
   providers: [
-    { provide: FLOW_POOL, inject: [API_CONFIG], useFactory: openPool },
+    { provide: FLOW_POOL, inject: [API_CONFIG], useFactory: openFlowPool },
     { provide: FLOW_READERS, inject: [API_CONFIG, FLOW_POOL], useFactory: openReaders },
     { provide: ReadFlows, inject: [FLOW_READERS], useFactory: ({ reader }: FlowReaders) => new ReadFlows({ flows: reader }) },
     { provide: SummarizeFlows, inject: [FLOW_READERS], useFactory: ({ edges }: FlowReaders) => new SummarizeFlows({ edges }) },

@@ -2,6 +2,7 @@ import { Inject, Module, type DynamicModule, type OnApplicationShutdown } from '
 import { CachedFlowPlans, CachedFlowPrivacy, FlowQuotas, IngestFlowBatch, NO_FLOW_QUOTA, type FlowIngestFigures, type FlowIngestOptions, type FlowQuota, type FlowSink } from '@palisade/control';
 import { clickHouseFlowSink, PostgresFlowPlans, PostgresFlowPrivacy, PostgresFlowSink, type ClickHouseAddress, type SpoolFigures } from '@palisade/flow-store';
 import { Gauge, type Logger, type Registry } from '@palisade/nest-kit';
+import { openPool } from '@palisade/store';
 import pg from 'pg';
 import { NodeAdmission } from '../admission/node-admission.ts';
 import { FlowsController } from './flows.controller.ts';
@@ -88,9 +89,7 @@ export class FlowsModule implements OnApplicationShutdown {
   }
 
   static async register(options: FlowsModuleOptions): Promise<DynamicModule> {
-    const pool = new pg.Pool({ connectionString: options.ingestDatabaseUrl, max: CONNECTIONS, connectionTimeoutMillis: 5_000, application_name: 'palisade-gateway-flows' });
-    // An idle connection that the server closes is replaced when it is needed.
-    pool.on('error', () => undefined);
+    const pool = openPool({ url: options.ingestDatabaseUrl, applicationName: 'palisade-gateway-flows', size: CONNECTIONS });
     const store = await openStore(options, pool);
     const { quota = NO_FLOW_QUOTA } = options;
     const plans = new CachedFlowPlans(new PostgresFlowPlans(pool));

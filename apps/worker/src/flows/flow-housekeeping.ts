@@ -1,7 +1,8 @@
 import { KeepFlows } from '@palisade/control';
 import { clickHouseFlowKeeping, PostgresFlowKeeping, type ClickHouseAddress } from '@palisade/flow-store';
+import { openPool } from '@palisade/store';
 import { parseTenantId, systemContext } from '@palisade/tenancy';
-import pg from 'pg';
+import type pg from 'pg';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -14,9 +15,7 @@ export interface FlowHousekeeping {
 
 /** Connections on which the worker reads flows: replaying a candidate must not wait for housekeeping. */
 export function flowConnections(databaseUrl: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2, connectionTimeoutMillis: 5_000, application_name: 'palisade-worker-replay' });
-  pool.on('error', () => undefined);
-  return pool;
+  return openPool({ url: databaseUrl, applicationName: 'palisade-worker-replay', size: 2 });
 }
 
 /**
@@ -24,9 +23,7 @@ export function flowConnections(databaseUrl: string): pg.Pool {
  * @param clickHouse absent: flows are kept in PostgreSQL
  */
 export async function flowHousekeeping(databaseUrl: string, tenants: () => Promise<readonly string[]>, clickHouse?: ClickHouseAddress): Promise<FlowHousekeeping> {
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 1, connectionTimeoutMillis: 5_000, application_name: 'palisade-worker-flows' });
-  // An idle connection that the server closes is replaced when it is needed.
-  pool.on('error', () => undefined);
+  const pool = openPool({ url: databaseUrl, applicationName: 'palisade-worker-flows', size: 1 });
   const store = clickHouse === undefined ? { keeping: new PostgresFlowKeeping(pool), close: () => Promise.resolve() } : await clickHouseFlowKeeping(clickHouse, pool);
   const keep = new KeepFlows({ keeping: store.keeping });
   let daysTurnedAt = 0;

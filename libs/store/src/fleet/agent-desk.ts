@@ -1,21 +1,16 @@
 import type { AgentDesk, CheckInRecord, NodeOrders } from '@palisade/control';
 import pg from 'pg';
+import { openPool, type PoolOptions } from '../pool.ts';
 
 /** A long-lived pool of the gateway, plain `pg`: every check-in of ten thousand nodes goes through it. */
-export function openAgentPool(options: { readonly url: string; readonly applicationName: string; readonly size: number; readonly onIdleError: (error: unknown) => void }): pg.Pool {
-  const pool = new pg.Pool({
-    connectionString: options.url,
-    application_name: options.applicationName,
-    max: options.size,
+export function openAgentPool(options: PoolOptions): pg.Pool {
+  return openPool(options, {
     // A transaction goes out whole and costs one round trip, however busy the machines are on both ends.
     pipeline: true,
-    connectionTimeoutMillis: 5_000,
     statement_timeout: 10_000,
     idle_in_transaction_session_timeout: 15_000,
     idleTimeoutMillis: 30_000,
   });
-  pool.on('error', options.onIdleError);
-  return pool;
 }
 
 interface StateRow {
