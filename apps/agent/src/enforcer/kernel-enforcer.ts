@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
   CONTROL_BYPASS,
-  ENDPOINT_COUNTERS,
   buildMapImage,
   plan,
   type Action,
@@ -14,24 +13,24 @@ import {
   type KernelLossCounters,
   type KernelPort,
   type LocalEndpoint,
-  type NetworkInterface,
 } from '@palisade/dataplane';
 import { cgroup2Mount, NativeKernel } from '@palisade/kernel';
 import { executeAction, type ExecutionContext } from './action-executor.ts';
-import { Attachments, cgroupTarget, ifindexOf, interfaceTarget } from './attachments.ts';
-import { Arrivals, coverageGap } from './coverage.ts';
+import { Attachments, ifindexOf } from './attachments.ts';
 import type { DatapathCounters, DesiredState, Enforcer, KernelFeatures, ProgramObject, RunningState } from './enforcer.ts';
 import { DnsDrain } from './dns-drain.ts';
 import { retireEarlierDatapaths } from './earlier-datapath.ts';
+import { EndpointPlaces } from './endpoint-places.ts';
 import { FlowDrain } from './flow-drain.ts';
-import { ownCgroup, unitCgroup, type CgroupPlace } from './host-units.ts';
+import { ownCgroup } from './host-units.ts';
 import { HttpGate } from '../http-gate/http-gate.ts';
 import { HttpDrain } from './http-drain.ts';
 import { writeLifelines } from './lifelines.ts';
-import { MapSet, rowKey } from './map-set.ts';
+import { MapSet } from './map-set.ts';
 import { Pins } from './pins.ts';
 import { ProcessNames, type ArgumentSetting } from './process-names.ts';
 import { ProgramSet, endpointObject } from './program-set.ts';
+import { readCounters } from './read-counters.ts';
 import { readObservedState, readProgramDigest, type ReadState } from './read-observed-state.ts';
 
 export interface KernelEnforcerOptions {
@@ -75,13 +74,10 @@ class KernelEnforcer implements Enforcer {
   readonly #programs: ProgramSet;
   readonly #attachments: Attachments;
   readonly #processes: ProcessNames;
-  readonly #arrivals = new Arrivals(() => process.hrtime.bigint());
-  #watching = false;
-  readonly #cgroups: CgroupPlace;
+  readonly #places: EndpointPlaces;
   readonly #lifelines: () => readonly string[];
   readonly #namespace: string | undefined;
   readonly #adoptionMs: number;
-  readonly #failures = new Map<number, string>();
   readonly #drain: FlowDrain;
   readonly #http: HttpDrain;
   readonly #dns: DnsDrain;
@@ -93,7 +89,7 @@ class KernelEnforcer implements Enforcer {
     this.#maps = new MapSet(this.#kernel, this.#pins);
     this.#programs = new ProgramSet(this.#kernel, this.#pins, options.maxEntries ?? {});
     this.#attachments = new Attachments(this.#kernel, this.#maps, this.#pins, this.#programs);
-    this.#cgroups = { mount: options.cgroupRoot ?? cgroup2Mount(), own: ownCgroup() };
+    this.#places = new EndpointPlaces(this.#kernel, { mount: options.cgroupRoot ?? cgroup2Mount(), own: ownCgroup() });
     this.#processes = new ProcessNames(this.#kernel, this.#maps, options.processArguments ?? 'hash');
     this.#lifelines = options.lifelines ?? (() => []);
     this.#drain = new FlowDrain(this.#kernel, this.#maps, this.#programs, options.deltaIntervalMs ?? DELTA_INTERVAL_MS);
@@ -137,49 +133,12 @@ class KernelEnforcer implements Enforcer {
       identityRevision: current.identityRevision,
       endpoints: observed.rows.map(({ slot, key, attach }) => {
         const target = links.get(slot)?.target ?? '';
-        const unprotectedMs = this.#arrivals.unprotectedMs(ifindexOf(target));
+        const unprotectedMs = this.#places.unprotectedMs(ifindexOf(target));
         if (target !== '' && !bypassed) return { key, protected: true, ...(unprotectedMs !== undefined && { unprotectedMs }) };
-        const reason = bypassed ? 'enforcement is disabled (break-glass)' : (this.#failures.get(slot) ?? `no program is attached to ${attach}`);
+        const reason = bypassed ? 'enforcement is disabled (break-glass)' : (this.#places.failures.get(slot) ?? `no program is attached to ${attach}`);
         return { key, protected: false, reason };
       }),
     };
-  }
-
-  /** Where every endpoint has to be attached now; what cannot be is remembered with the reason. */
-  #targets(endpoints: readonly LocalEndpoint[]): Map<number, AttachmentTarget> {
-    const found = new Map<number, AttachmentTarget>();
-    this.#failures.clear();
-    const interfaces = this.#kernel.interfaces();
-    if (this.#watching) this.#arrivals.look(interfaces);
-    for (const { slot, attach } of endpoints) {
-      const target = attach.kind === 'cgroup' ? this.#cgroup(attach.path) : this.#interface(attach.ifname, interfaces);
-      if ('target' in target) found.set(slot, target.target);
-      else this.#failures.set(slot, target.reason);
-    }
-    return found;
-  }
-
-  #interface(ifname: string, interfaces: readonly NetworkInterface[]): { readonly target: AttachmentTarget } | { readonly reason: string } {
-    if (ifname === '') return { reason: 'the host side of its veth has not been found; does the agent see the node’s processes (hostPID)?' };
-    const ifindex = this.#kernel.interfaceIndex(ifname);
-    if (ifindex === 0) return { reason: `there is no interface ${ifname} in the node's network namespace` };
-    const gap = coverageGap(ifname, interfaces);
-    return gap === undefined ? { target: interfaceTarget(ifindex) } : { reason: gap };
-  }
-
-  #cgroup(path: string): { readonly target: AttachmentTarget } | { readonly reason: string } {
-    const unit = unitCgroup(path, this.#cgroups);
-    if ('reason' in unit) return unit;
-    const id = this.#kernel.cgroupId(unit.path);
-    return id === 0n ? { reason: `there is no cgroup ${unit.path}; is the unit running?` } : { target: cgroupTarget(id) };
-  }
-
-  /** Paths as the kernel is told them. */
-  #withPaths(endpoints: readonly LocalEndpoint[]): readonly LocalEndpoint[] {
-    return endpoints.map((endpoint) => {
-      const unit = endpoint.attach.kind === 'cgroup' ? unitCgroup(endpoint.attach.path, this.#cgroups) : undefined;
-      return unit !== undefined && 'path' in unit ? { ...endpoint, attach: { kind: 'cgroup', path: unit.path } } : endpoint;
-    });
   }
 
   /** Programs of host units, where there are any. A kernel that refuses them leaves the units unprotected, and nothing else. */
@@ -191,7 +150,7 @@ class KernelEnforcer implements Enforcer {
     } catch (error) {
       for (const { slot } of units) {
         targets.delete(slot);
-        this.#failures.set(slot, `this kernel does not run the programs of host units: ${(error as Error).message}`);
+        this.#places.failures.set(slot, `this kernel does not run the programs of host units: ${(error as Error).message}`);
       }
     }
     writeLifelines(this.#kernel, this.#maps, this.#lifelines());
@@ -203,7 +162,7 @@ class KernelEnforcer implements Enforcer {
     const state = this.#inNode(() => {
       for (const action of actions) {
         executeAction(action, context);
-        if (action.kind === 'attach' && !this.#failures.has(action.endpoint.slot)) this.#arrivals.attached(ifindexOf(action.target));
+        if (action.kind === 'attach') this.#places.attached(action.endpoint.slot, ifindexOf(action.target));
       }
       retireEarlierDatapaths(this.#kernel, this.#pins);
       this.#programs.collect(new Set([context.desired.programDigest, context.previousProgram]));
@@ -216,13 +175,13 @@ class KernelEnforcer implements Enforcer {
   /** Loads what is needed beside what runs, and plans. */
   #prepare(desired: DesiredState): { readonly actions: readonly Action[]; readonly context: ExecutionContext } {
     const object = endpointObject(desired.programs);
-    const endpoints = this.#withPaths(desired.endpoints);
+    const endpoints = this.#places.withPaths(desired.endpoints);
     const image = buildMapImage({ ...desired, endpoints }, sha256);
     this.#kernel.preparePins(this.#pins.base);
     this.#programs.ensure(object);
     const afterDnat = this.#programs.ensureNetfilter(object.sha256);
     if (this.#programs.ensureTracepoints(object.sha256)) this.#processes.scan();
-    const targets = this.#targets(endpoints);
+    const targets = this.#places.find(endpoints);
     this.#ensureHost(object, endpoints, targets);
     this.#gate?.prepare(desired);
     const target: DesiredBank = {
@@ -244,7 +203,7 @@ class KernelEnforcer implements Enforcer {
       previousProgram: observed.current.programDigest,
       afterDnat,
       adoptionNs: observed.links.length === 0 ? BigInt(this.#adoptionMs) * 1_000_000n : 0n,
-      failures: this.#failures,
+      failures: this.#places.failures,
     };
     return { actions: plan(observed, target), context };
   }
@@ -273,13 +232,8 @@ class KernelEnforcer implements Enforcer {
     const empty = { forwardedPackets: 0n, droppedPackets: 0n, auditedPackets: 0n, perEndpoint: [], losses: { ringFull: 0n, evicted: 0n } };
     if (!this.#maps.exist()) return empty;
     const observed = this.#inNode(() => this.#observed());
-    const perEndpoint = observed.rows.map(({ slot, key }) => ({ key, ...this.#endpointCounters(slot) }));
-    const total = (pick: (counters: (typeof perEndpoint)[number]) => bigint): bigint => perEndpoint.reduce((sum, one) => sum + pick(one), 0n);
     return {
-      forwardedPackets: total((one) => one.forwardedPackets),
-      droppedPackets: total((one) => one.droppedPackets),
-      auditedPackets: total((one) => one.auditedPackets),
-      perEndpoint: perEndpoint.map(({ key, forwardedPackets, droppedPackets }) => ({ key, forwardedPackets, droppedPackets })),
+      ...readCounters(this.#kernel, this.#maps, observed.rows),
       losses: this.#losses(),
       http: this.#http.counts(),
       unreadDns: this.#dns.unread,
@@ -291,31 +245,8 @@ class KernelEnforcer implements Enforcer {
     return { ...losses, ringFull: losses.ringFull + this.#http.counts().lost + (this.#gate?.lost ?? 0n) };
   }
 
-  #endpointCounters(slot: number): { forwardedPackets: bigint; droppedPackets: bigint; auditedPackets: bigint } {
-    const sum = { forwardedPackets: 0n, droppedPackets: 0n, auditedPackets: 0n };
-    const values = this.#kernel.lookup(this.#maps.map('endpoint_counters'), rowKey(slot)) ?? new Uint8Array();
-    for (let at = 0; at < values.length; at += ENDPOINT_COUNTERS.size) {
-      const counters = ENDPOINT_COUNTERS.decode(values, at);
-      sum.forwardedPackets += counters.forwarded_packets;
-      sum.droppedPackets += counters.dropped_packets;
-      sum.auditedPackets += counters.audited_packets;
-    }
-    return sum;
-  }
-
   watch(changed: () => void): () => void {
-    const look = (): boolean => this.#inNode(() => this.#arrivals.look(this.#kernel.interfaces()));
-    const stop = this.#inNode(() => {
-      look();
-      return this.#kernel.watchInterfaces(() => {
-        if (look()) changed();
-      });
-    });
-    this.#watching = true;
-    return () => {
-      this.#watching = false;
-      stop();
-    };
+    return this.#places.watch(changed, (work) => this.#inNode(work));
   }
 
   async disable(): Promise<void> {
