@@ -9,41 +9,51 @@ union connection_key {
 };
 
 /* Orders the two ends, so that both directions give one key. Returns whether the source is the lower end. */
-static __always_inline int connection_key_of(const struct packet *p, __u16 slot, const int v6, union connection_key *key)
+static __always_inline int order_ends4(struct connection_key4 *key, __u32 source, __u32 destination, __u16 source_port_be, __u16 destination_port_be)
+{
+	int source_low = source < destination || (source == destination && source_port_be <= destination_port_be);
+
+	key->low = source_low ? source : destination;
+	key->high = source_low ? destination : source;
+	key->low_port_be = source_low ? source_port_be : destination_port_be;
+	key->high_port_be = source_low ? destination_port_be : source_port_be;
+	return source_low;
+}
+
+static __always_inline int order_ends6(struct connection_key6 *key, const __u32 *source, const __u32 *destination, __u16 source_port_be,
+				       __u16 destination_port_be)
 {
 	int source_low;
 
+	if (source[0] != destination[0])
+		source_low = source[0] < destination[0];
+	else if (source[1] != destination[1])
+		source_low = source[1] < destination[1];
+	else if (source[2] != destination[2])
+		source_low = source[2] < destination[2];
+	else if (source[3] != destination[3])
+		source_low = source[3] < destination[3];
+	else
+		source_low = source_port_be <= destination_port_be;
+	__builtin_memcpy(key->low, source_low ? source : destination, 16);
+	__builtin_memcpy(key->high, source_low ? destination : source, 16);
+	key->low_port_be = source_low ? source_port_be : destination_port_be;
+	key->high_port_be = source_low ? destination_port_be : source_port_be;
+	return source_low;
+}
+
+static __always_inline int connection_key_of(const struct packet *p, __u16 slot, const int v6, union connection_key *key)
+{
 	if (v6) {
-		source_low = 0;
-		if (p->source[0] != p->destination[0])
-			source_low = p->source[0] < p->destination[0];
-		else if (p->source[1] != p->destination[1])
-			source_low = p->source[1] < p->destination[1];
-		else if (p->source[2] != p->destination[2])
-			source_low = p->source[2] < p->destination[2];
-		else if (p->source[3] != p->destination[3])
-			source_low = p->source[3] < p->destination[3];
-		else
-			source_low = p->source_port_be <= p->destination_port_be;
-		__builtin_memcpy(key->v6.low, source_low ? p->source : p->destination, 16);
-		__builtin_memcpy(key->v6.high, source_low ? p->destination : p->source, 16);
-		key->v6.low_port_be = source_low ? p->source_port_be : p->destination_port_be;
-		key->v6.high_port_be = source_low ? p->destination_port_be : p->source_port_be;
 		key->v6.slot = slot;
 		key->v6.protocol = p->protocol;
 		key->v6.sense = p->sense;
-	} else {
-		source_low = p->source[0] < p->destination[0] ||
-			     (p->source[0] == p->destination[0] && p->source_port_be <= p->destination_port_be);
-		key->v4.low = source_low ? p->source[0] : p->destination[0];
-		key->v4.high = source_low ? p->destination[0] : p->source[0];
-		key->v4.low_port_be = source_low ? p->source_port_be : p->destination_port_be;
-		key->v4.high_port_be = source_low ? p->destination_port_be : p->source_port_be;
-		key->v4.slot = slot;
-		key->v4.protocol = p->protocol;
-		key->v4.sense = p->sense;
+		return order_ends6(&key->v6, p->source, p->destination, p->source_port_be, p->destination_port_be);
 	}
-	return source_low;
+	key->v4.slot = slot;
+	key->v4.protocol = p->protocol;
+	key->v4.sense = p->sense;
+	return order_ends4(&key->v4, p->source[0], p->destination[0], p->source_port_be, p->destination_port_be);
 }
 
 static __always_inline struct connection *connection_find(union connection_key *key, const int v6)
@@ -104,34 +114,19 @@ static __always_inline void connection_time(struct connection *c, __u8 flags, in
 	c->timed = 0;
 }
 
-/* Counts the packet and moves the state. Both directions may run at once on different processors: counters are atomic. */
-static __always_inline void connection_touch(struct connection *c, struct scene *s, int is_reply)
+/* Moves the state. A function of its own, so that the packets which move nothing do not carry its code. */
+static __noinline int connection_move(struct connection *c, __u32 protocol, __u32 flags, __u32 is_reply)
 {
-	__u8 flags = s->packet.tcp_flags;
-
-	s->tracked = 1;
-	if (c->last_seen_ns != s->now_ns)
-		c->last_seen_ns = s->now_ns;
-	if (is_reply) {
-		__sync_fetch_and_add(&c->packets[1], 1);
-		__sync_fetch_and_add(&c->bytes[1], s->packet.length);
-	} else {
-		__sync_fetch_and_add(&c->packets[0], 1);
-		__sync_fetch_and_add(&c->bytes[0], s->packet.length);
-	}
-	if (s->packet.protocol != IPPROTO_TCP) {
+	if (protocol != IPPROTO_TCP) {
 		if (is_reply && c->state == STATE_NEW)
 			c->state = STATE_ESTABLISHED;
-		return;
+		return 0;
 	}
 	connection_time(c, flags, is_reply);
-	if (is_reply) {
-		if ((c->tcp_flags[1] | flags) != c->tcp_flags[1])
-			c->tcp_flags[1] |= flags;
-	} else {
-		if ((c->tcp_flags[0] | flags) != c->tcp_flags[0])
-			c->tcp_flags[0] |= flags;
-	}
+	if (is_reply)
+		c->tcp_flags[1] |= flags;
+	else
+		c->tcp_flags[0] |= flags;
 	if (flags & TCP_RST)
 		c->state = STATE_CLOSED;
 	else if (c->tcp_flags[0] & c->tcp_flags[1] & TCP_FIN)
@@ -140,6 +135,29 @@ static __always_inline void connection_touch(struct connection *c, struct scene 
 		c->state = STATE_CLOSING;
 	else if (is_reply && c->state == STATE_NEW)
 		c->state = STATE_ESTABLISHED;
+	return 0;
+}
+
+/*
+ * Counts a packet of `length` bytes and moves the state. Both directions may run at once on different processors: counters are
+ * atomic, and what seldom changes is written only then, because the line is shared.
+ */
+static __always_inline void connection_touch(struct connection *c, __u8 protocol, __u8 flags, __u32 length, __u64 now_ns, int is_reply)
+{
+	__u8 seen = is_reply ? c->tcp_flags[1] : c->tcp_flags[0];
+
+	if (c->last_seen_ns != now_ns)
+		c->last_seen_ns = now_ns;
+	if (is_reply) {
+		__sync_fetch_and_add(&c->packets[1], 1);
+		__sync_fetch_and_add(&c->bytes[1], length);
+	} else {
+		__sync_fetch_and_add(&c->packets[0], 1);
+		__sync_fetch_and_add(&c->bytes[0], length);
+	}
+	/* An established connection whose FIN or RST has been seen is none any more. */
+	if (c->state != STATE_ESTABLISHED || c->timed || flags & ~seen)
+		connection_move(c, protocol, flags, is_reply);
 }
 
 #endif

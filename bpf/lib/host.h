@@ -128,8 +128,10 @@ static __always_inline int host_translated(struct scene *s, const struct address
 	verdict = v6 ? translated6(s, original, original_port_be) : translated4(s, original, original_port_be);
 	if (verdict == PASS && c) {
 		c = connection_find(&key, v6);
-		if (c)
-			connection_touch(c, s, 0);
+		if (c) {
+			connection_touch(c, s->packet.protocol, s->packet.tcp_flags, s->packet.length, s->now_ns, 0);
+			s->tracked = 1;
+		}
 	}
 	return verdict;
 }

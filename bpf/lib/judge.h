@@ -314,8 +314,10 @@ static __always_inline int judge_family(struct scene *s, const int v6)
 			if (question_refused(s, c->l7))
 				return drop_denied(s, c, REASON_L7, 0);
 		}
-		if (!is_steered(c) || steer_connection(s, c, is_reply))
-			connection_touch(c, s, is_reply);
+		if (!is_steered(c) || steer_connection(s, c, is_reply)) {
+			connection_touch(c, p->protocol, p->tcp_flags, p->length, s->now_ns, is_reply);
+			s->tracked = 1;
+		}
 		s->watch_http = c->http < HTTP_STATE_OTHER;
 		return c->verdict == VERDICT_AUDIT ? PASS_AUDITED : PASS;
 	}

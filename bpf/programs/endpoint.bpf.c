@@ -26,6 +26,7 @@
 #include "../lib/dns_rules.h"
 #include "../lib/dns_watch.h"
 #include "../lib/http.h"
+#include "../lib/fast_path.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -158,7 +159,7 @@ static __always_inline int at_interface(struct __sk_buff *skb, __u32 direction)
 	struct scene *s;
 	int verdict;
 
-	if (!endpoint)
+	if (!endpoint || pass_known(skb, endpoint))
 		return TCX_NEXT;
 	s = scene_of(SCENE_INTERFACE, endpoint, skb->ifindex, direction, skb->len);
 	if (!s || scene_open(s, bpf_ktime_get_coarse_ns()) || s->control_flags & CONTROL_BYPASS)
