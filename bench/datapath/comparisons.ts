@@ -4,6 +4,7 @@ import { iptables, nftMap, nftRules, nftSet, palisade, type Filter, type Traffic
 
 export const CONFIGURATIONS = {
   none: { filter: undefined },
+  'palisade-watching': { filter: palisade(0) },
   'palisade-10': { filter: palisade(10) },
   'palisade-1k': { filter: palisade(1_000) },
   'palisade-100k': { filter: palisade(100_000) },
@@ -35,7 +36,7 @@ const RULE_LISTS: readonly Name[] = [
 
 /** Close ratios get long samples and many rounds, with few contestants between; rule lists differ by multiples and need neither. */
 export const SERIES: readonly Series[] = [
-  { kind: 'rr', names: ['none', 'palisade-100k'], rounds: 21, seconds: 0.5 },
+  { kind: 'rr', names: ['none', 'palisade-100k', 'palisade-watching'], rounds: 21, seconds: 0.5 },
   { kind: 'crr', names: ['none', 'palisade-100k', 'palisade-10', 'nft-map-10k'], rounds: 21, seconds: 0.5 },
   { kind: 'udp', names: ['none', 'palisade-100k'], rounds: 21, seconds: 0.4 },
   { kind: 'stream', names: ['none', 'palisade-100k', 'nft-map-10k'], rounds: 15, seconds: 0.3 },
@@ -66,6 +67,7 @@ const atLeast = (limit: number): Target => ({ text: `≥ ${limit}`, met: (value)
 /** The targets against nf_tables were set on rules that the iptables command made there; `native` are nft's own. */
 export const FIGURES: readonly Figure[] = [
   { figure: 'rr_ratio_none', kind: 'rr', a: 'none', b: 'palisade-100k', target: atMost(1.03) },
+  { figure: 'rr_ratio_watching', kind: 'rr', a: 'none', b: 'palisade-watching' },
   { figure: 'crr_ratio_none', kind: 'crr', a: 'none', b: 'palisade-100k', target: atMost(1.08) },
   { figure: 'udp_ratio_none', kind: 'udp', a: 'none', b: 'palisade-100k' },
   { figure: 'stream_ratio_none', kind: 'stream', a: 'none', b: 'palisade-100k' },

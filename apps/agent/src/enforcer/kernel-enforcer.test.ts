@@ -22,8 +22,12 @@ function state(revision: number, more: Partial<DesiredState> = {}): DesiredState
   };
 }
 
+/** Nothing restricts egress. */
+const OPEN = { resolved: resolvedNode({ 'pod/shop/a': [entry('ingress', 0, 0, 0, 'deny', 1)] }, ADDRESSES) };
+
 describe('the enforcer on a kernel in memory', () => {
   let machine: FakeMachine;
+  const hooks = (): number => [...machine.pins.keys()].filter((pin) => pin.includes('/netfilter/')).length;
   const enforcer = (features: Record<string, boolean> = {}): ReturnType<typeof createKernelEnforcer> =>
     createKernelEnforcer({ pinRoot: '/pins', kernel: new FakeKernel(machine, features) });
   beforeEach(() => {
@@ -66,7 +70,20 @@ describe('the enforcer on a kernel in memory', () => {
   });
   it('does without the after-DNAT hook where the kernel has none', async () => {
     await enforcer({ 'netfilter-link': false }).apply(state(1));
-    expect([...machine.pins.keys()].filter((pin) => pin.includes('/netfilter/'))).toEqual([]);
+    expect(hooks()).toBe(0);
+  });
+  it('attaches the after-DNAT hook only where something depends on it', async () => {
+    const subject = enforcer();
+    await subject.apply(state(1, OPEN));
+    expect(hooks()).toBe(0);
+    await subject.apply(state(2, { ...OPEN, services: [{ network: 'default', address: '10.96.0.1', port: 443, protocol: 6 }] }));
+    expect(hooks()).toBe(4);
+    await subject.apply(state(3, OPEN));
+    expect(hooks()).toBe(0);
+    await subject.apply(state(4, { ...OPEN, shadow: state(4).resolved }));
+    expect(hooks()).toBe(4);
+    await subject.apply(state(5));
+    expect(hooks()).toBe(4);
   });
   it('uses clsact where TCX is missing, and reports and takes away what is there', async () => {
     const subject = enforcer({ tcx: false });

@@ -16,6 +16,7 @@ import {
 } from '@palisade/dataplane';
 import { cgroup2Mount, NativeKernel } from '@palisade/kernel';
 import { executeAction, type ExecutionContext } from './action-executor.ts';
+import { AfterDnat, looksAfterDnat } from './after-dnat.ts';
 import { Attachments, ifindexOf } from './attachments.ts';
 import type { DatapathCounters, DesiredState, Enforcer, KernelFeatures, ProgramObject, RunningState } from './enforcer.ts';
 import { DnsDrain } from './dns-drain.ts';
@@ -72,6 +73,7 @@ class KernelEnforcer implements Enforcer {
   readonly #pins: Pins;
   readonly #maps: MapSet;
   readonly #programs: ProgramSet;
+  readonly #afterDnat: AfterDnat;
   readonly #attachments: Attachments;
   readonly #processes: ProcessNames;
   readonly #places: EndpointPlaces;
@@ -88,6 +90,7 @@ class KernelEnforcer implements Enforcer {
     this.#pins = new Pins(options.pinRoot);
     this.#maps = new MapSet(this.#kernel, this.#pins);
     this.#programs = new ProgramSet(this.#kernel, this.#pins, options.maxEntries ?? {});
+    this.#afterDnat = new AfterDnat(this.#kernel, this.#pins, this.#programs);
     this.#attachments = new Attachments(this.#kernel, this.#maps, this.#pins, this.#programs);
     this.#places = new EndpointPlaces(this.#kernel, { mount: options.cgroupRoot ?? cgroup2Mount(), own: ownCgroup() });
     this.#processes = new ProcessNames(this.#kernel, this.#maps, options.processArguments ?? 'hash');
@@ -164,6 +167,7 @@ class KernelEnforcer implements Enforcer {
         executeAction(action, context);
         if (action.kind === 'attach') this.#places.attached(action.endpoint.slot, ifindexOf(action.target));
       }
+      if (!looksAfterDnat(desired)) this.#afterDnat.remove();
       retireEarlierDatapaths(this.#kernel, this.#pins);
       this.#programs.collect(new Set([context.desired.programDigest, context.previousProgram]));
       return this.#runningState(this.#observed());
@@ -179,7 +183,7 @@ class KernelEnforcer implements Enforcer {
     const image = buildMapImage({ ...desired, endpoints }, sha256);
     this.#kernel.preparePins(this.#pins.base);
     this.#programs.ensure(object);
-    const afterDnat = this.#programs.ensureNetfilter(object.sha256);
+    const afterDnat = looksAfterDnat(desired) && this.#afterDnat.ensure(object.sha256);
     if (this.#programs.ensureTracepoints(object.sha256)) this.#processes.scan();
     const targets = this.#places.find(endpoints);
     this.#ensureHost(object, endpoints, targets);

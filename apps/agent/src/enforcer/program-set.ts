@@ -13,22 +13,13 @@ const HOST_PROGRAMS = {
   host_sendmsg4: 'cgroup-sendmsg4',
   host_sendmsg6: 'cgroup-sendmsg6',
 } as const satisfies Readonly<Record<string, ProgramKind>>;
-const NETFILTER_PROGRAM = 'after_dnat';
+export const NETFILTER_PROGRAM = 'after_dnat';
 const TRACEPOINTS = [
   { name: 'socket-state', program: 'on_socket_state', feature: 'tracepoint' },
   { name: 'execution', program: 'on_execution', feature: 'execution-tracepoint' },
   { name: 'fork', program: 'on_fork', feature: 'execution-tracepoint' },
   { name: 'exit', program: 'on_exit', feature: 'execution-tracepoint' },
 ] as const;
-/** Two priorities, so that a new program can be attached before the old one leaves (netfilter links cannot be updated). */
-const PRIORITIES = [-250, -251] as const;
-const NETFILTER_POINTS = [
-  { family: 4, hook: 'forward' },
-  { family: 4, hook: 'local-in' },
-  { family: 6, hook: 'forward' },
-  { family: 6, hook: 'local-in' },
-] as const;
-
 export type ProgramName = (typeof INTERFACE_PROGRAMS)[number] | keyof typeof HOST_PROGRAMS | typeof NETFILTER_PROGRAM | (typeof TRACEPOINTS)[number]['program'];
 
 /** The endpoint program object among a bundle's. @throws DomainError `kernel.load-failed` */
@@ -81,40 +72,6 @@ export class ProgramSet {
     const found = this.#kernel.openPin(this.#pins.program(digest, name));
     if (found === undefined) throw new DomainError('kernel.load-failed', `The program ${name} of ${digest} is not pinned.`);
     return found;
-  }
-
-  /**
-   * Attaches the after-DNAT program of `digest` at every point where it is missing, then takes older ones away.
-   * Must run in the node's network namespace.
-   * @returns whether egress to services can be decided after translation
-   */
-  ensureNetfilter(digest: string): boolean {
-    if (this.#kernel.features()['netfilter-link'] !== true) return false;
-    const present = this.#kernel.listPins(this.#pins.netfilter);
-    const suffix = digest.slice(0, 16);
-    const program = this.open(digest, NETFILTER_PROGRAM);
-    try {
-      for (const { family, hook } of NETFILTER_POINTS) {
-        const name = `${hook}-${family}-${suffix}`;
-        if (present.includes(name)) continue;
-        const link = this.#attachNetfilter(program, family, hook);
-        this.#kernel.pin(link, `${this.#pins.netfilter}/${name}`);
-        this.#kernel.close(link);
-      }
-    } finally {
-      this.#kernel.close(program);
-    }
-    for (const name of present.filter((candidate) => !candidate.endsWith(suffix))) this.#kernel.removePin(`${this.#pins.netfilter}/${name}`);
-    return true;
-  }
-
-  #attachNetfilter(program: Descriptor, family: 4 | 6, hook: 'forward' | 'local-in'): Descriptor {
-    try {
-      return this.#kernel.attachNetfilter(program, family, hook, PRIORITIES[0]);
-    } catch (error) {
-      if (!(error instanceof DomainError) || error.params['errno'] !== 'EBUSY') throw error;
-      return this.#kernel.attachNetfilter(program, family, hook, PRIORITIES[1]);
-    }
   }
 
   /**

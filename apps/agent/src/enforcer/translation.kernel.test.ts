@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { KernelFlowEvent } from '@palisade/dataplane';
+import type { KernelFlowEvent, ServiceAddress } from '@palisade/dataplane';
 import { DROP_REASON } from '@palisade/flow';
 import type { FqdnSelector, L7RuleSet, PolicyEntry } from '@palisade/policy';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -41,11 +41,15 @@ describe.skipIf(unavailable)('policy and address translation', () => {
     ...[client, backend, outside].map(({ address }) => ({ cidr: `${gatewayOf(address)}/32`, peerClass: NODE, identity: 1 })),
     { cidr: `${outside.address}/32`, peerClass: OUTSIDE, identity: 2 },
   ];
+  const SERVICES: readonly ServiceAddress[] = [
+    { network: 'default', address: nodeAddress, port: NODE_PORT, protocol: 6 },
+    { network: 'default', address: RESOLVER_SERVICE, port: 53, protocol: 17 },
+  ];
   let enforcer: Enforcer;
   let revision = 0;
 
   /** Client and backend are endpoints of this node, `outside` is any host. */
-  async function apply(policies: { readonly client?: readonly PolicyEntry[]; readonly backend?: readonly PolicyEntry[] }, l7Rules: readonly L7RuleSet[] = []): Promise<void> {
+  async function apply(policies: { readonly client?: readonly PolicyEntry[]; readonly backend?: readonly PolicyEntry[] }, l7Rules: readonly L7RuleSet[] = [], services: readonly ServiceAddress[] = SERVICES): Promise<void> {
     revision += 1;
     const endpoints = [client, backend].map((pod, at) => ({
       key: `pod/shop/${pod.name}`, slot: at + 1, attach: { kind: 'interface' as const, ifname: pod.ifname }, network: 'default', addresses: [pod.address],
@@ -53,10 +57,7 @@ describe.skipIf(unavailable)('policy and address translation', () => {
     await enforcer.apply({
       contentDigest: `${revision}`, generation: `1.${revision}`, programs, endpoints,
       resolved: { ...resolvedNode({ 'pod/shop/client': policies.client ?? [], 'pod/shop/backend': policies.backend ?? [] }, addresses, revision), l7Rules },
-      services: [
-        { network: 'default', address: nodeAddress, port: NODE_PORT, protocol: 6 },
-        { network: 'default', address: RESOLVER_SERVICE, port: 53, protocol: 17 },
-      ],
+      services,
     });
     await enforcer.drain(100_000);
   }
@@ -96,6 +97,16 @@ describe.skipIf(unavailable)('policy and address translation', () => {
       await apply({ client: [denyOut, entry('egress', NODE, 6, NODE_PORT, 'allow', 4)] });
       expect(await client.ask({ op: 'tcp', host: nodeAddress, port: NODE_PORT, timeoutMs: 400 })).toMatchObject({ ok: false });
       expect(await events()).toContainEqual(expect.objectContaining({ event: 'dropped', direction: 'egress', destination: backend.address, destinationPort: PORT, ruleId: 1 }));
+    });
+    it('decides on the backend of a connection that is older than the first policy on egress, where no service is known', async () => {
+      const atNode = entry('egress', NODE, 6, NODE_PORT, 'allow', 4);
+      await apply({}, [], []);
+      await client.ask({ op: 'open', connection: 'old', host: nodeAddress, port: NODE_PORT });
+      expect(await client.ask({ op: 'exchange', connection: 'old' })).toMatchObject({ ok: true });
+      await apply({ client: [denyOut, atNode, entry('egress', BACKEND, 6, PORT, 'allow', 2)] }, [], []);
+      expect(await client.ask({ op: 'exchange', connection: 'old' })).toMatchObject({ ok: true });
+      await apply({ client: [denyOut, atNode] }, [], []);
+      expect(await client.ask({ op: 'exchange', connection: 'old', timeoutMs: 400 })).toMatchObject({ ok: false });
     });
     it('judges what comes from outside at the backend, by the address that the backend sees', async () => {
       await apply({ backend: [denyIn, entry('ingress', NODE, 6, PORT, 'allow', 6)] });
