@@ -25,9 +25,13 @@ export const KERNEL_NEEDS: readonly Need[] = [
   { program: 'sysctl', package: 'procps' },
 ];
 
-/** For the tests in namespaces: a client of HTTP, and what systemd means by a group of system calls. */
+/** For the tests in namespaces: what people try first, and what systemd means by a group of system calls. */
 export const KERNEL_TEST_NEEDS: readonly Need[] = [
   { program: 'curl', package: 'curl' },
+  { program: 'ping', package: 'iputils-ping' },
+  { program: 'dig', package: 'bind9-dnsutils' },
+  { program: 'dnsmasq', package: 'dnsmasq-base' },
+  { program: 'iperf3', package: 'iperf3' },
   { program: 'systemd-analyze', package: 'systemd' },
   { program: 'setpriv', package: 'util-linux' },
 ];
