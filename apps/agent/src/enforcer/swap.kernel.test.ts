@@ -5,6 +5,7 @@ import type { PolicyEntry } from '@palisade/policy';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DesiredState, Enforcer } from './enforcer.ts';
 import { createKernelEnforcer } from './kernel-enforcer.ts';
+import { EchoLoad, type EchoCounts } from './testing/echo-load.ts';
 import { OBJECT_PATH, kernelUnavailable } from './testing/kernel-available.ts';
 import { entry, resolvedNode } from './testing/resolved-fixture.ts';
 import { TestNetwork } from './testing/test-network.ts';
@@ -26,6 +27,7 @@ describe.skipIf(unavailable)('changes under load', () => {
   }));
   const addresses = [{ cidr: `${server.address}/32`, peerClass: SERVER, identity: 1000 }, { cidr: '0.0.0.0/0', peerClass: 1, identity: 2 }];
   let enforcer: Enforcer;
+  let load: EchoLoad;
 
   /** Two of them alternate, so that only the first two have to be loaded. Programs with equal code and different digests, as successive releases of the bundle would bring them. */
   function release(number: number): DesiredState['programs'] {
@@ -38,46 +40,42 @@ describe.skipIf(unavailable)('changes under load', () => {
   function desired(number: number, programs: DesiredState['programs']): DesiredState {
     // Class numbers and rules differ each time, as they may between resolutions; the meaning is the same.
     const peer = SERVER + number;
-    const policy: PolicyEntry[] = [entry('egress', 0, 0, 0, 'deny', 1), entry('egress', peer, 17, ALLOWED, 'allow', 2 + 2 * number)];
+    const policy: PolicyEntry[] = [entry('egress', 0, 0, 0, 'deny', 1), ...[6, 17].map((protocol) => entry('egress', peer, protocol, ALLOWED, 'allow', 2 + 2 * number))];
     const renumbered = addresses.map((address) => (address.peerClass === SERVER ? { ...address, peerClass: peer } : address));
     return {
       contentDigest: `c${number}`, generation: `1.${number}`, programs, endpoints, resolved: resolvedNode({ 'pod/load/client': policy }, renumbered, number),
     };
   }
 
-  async function underLoad(change: (round: number) => Promise<unknown>): Promise<{ allowed: Record<string, number>; denied: Record<string, number> }> {
-    await client.ask({ op: 'load', connection: 'allowed', host: server.address, port: ALLOWED });
-    await client.ask({ op: 'load', connection: 'denied', host: server.address, port: DENIED });
-    for (let round = 1; round <= SWAPS; round += 1) await change(round);
-    const stop = async (connection: string): Promise<Record<string, number>> =>
-      JSON.parse((await client.ask({ op: 'stop-load', connection })).detail ?? '{}') as Record<string, number>;
-    return { allowed: await stop('allowed'), denied: await stop('denied') };
+  /** Every packet of some thousand meets one policy or the other, and both say the same. */
+  function expectExact(counts: EchoCounts): void {
+    expect(counts).toMatchObject({ lost: 0, leaked: 0, broken: 0, repeated: 0 });
+    expect(Math.min(counts.datagrams, counts.denied, counts.segments)).toBeGreaterThan(1000);
+    expect(counts.connections).toBeGreaterThan(30);
   }
 
   beforeAll(async () => {
     network.create();
-    for (const port of [ALLOWED, DENIED]) await server.ask({ op: 'listen-udp', port });
+    load = await EchoLoad.start(client, server, ALLOWED, DENIED);
     enforcer = createKernelEnforcer({ pinRoot: `/sys/fs/bpf/palisade/test-${network.id}`, networkNamespace: network.nodePath });
     await enforcer.apply(desired(0, release(0)));
   });
   afterAll(async () => {
+    await load.stop();
     await enforcer.uninstall();
     await network.remove();
   });
 
+  const rounds = async (change: (round: number) => Promise<unknown>): Promise<void> => {
+    for (let round = 1; round <= SWAPS; round += 1) await change(round);
+  };
+
   it('of policy and class numbers lose no allowed packet and leak no denied one', async () => {
-    const { allowed, denied } = await underLoad((round) => enforcer.apply(desired(round, release(0))));
-    expect(allowed['sent']).toBeGreaterThan(100);
-    expect(allowed['answered']).toBe(allowed['sent']);
-    expect(denied['sent']).toBeGreaterThan(100);
-    expect(denied['answered']).toBe(0);
+    expectExact(await load.during(() => rounds((round) => enforcer.apply(desired(round, release(0))))));
   });
 
   it('of the programs lose no allowed packet and leak no denied one', async () => {
-    const { allowed, denied } = await underLoad((round) => enforcer.apply(desired(100 + round, release(1 + (round % 2)))));
-    expect(allowed['sent']).toBeGreaterThan(100);
-    expect(allowed['answered']).toBe(allowed['sent']);
-    expect(denied['answered']).toBe(0);
+    expectExact(await load.during(() => rounds((round) => enforcer.apply(desired(100 + round, release(1 + (round % 2)))))));
     expect((await enforcer.running()).endpoints.every((endpoint) => endpoint.protected)).toBe(true);
   });
 });
