@@ -134,7 +134,7 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 		return isolated(s, s->direction) ? drop_unread(s, REASON_FRAGMENT) : PASS;
 	if (s->packet.related && check_related(skb, s))
 		return PASS;
-	if (s->direction == DIRECTION_EGRESS && s->packet.tcp_flags == TCP_SYN)
+	if (s->direction == DIRECTION_EGRESS && (s->packet.tcp_flags == TCP_SYN || s->packet.protocol == IPPROTO_UDP))
 		s->socket_cookie = bpf_get_socket_cookie(skb);
 	verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
 	if (verdict == ASK_QUESTION) {

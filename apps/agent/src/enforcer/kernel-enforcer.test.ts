@@ -72,6 +72,15 @@ describe('the enforcer on a kernel in memory', () => {
     await enforcer({ 'netfilter-link': false }).apply(state(1));
     expect(hooks()).toBe(0);
   });
+  it('enforces where the root of cgroup v2 takes no programs', async () => {
+    const senders = (): number => [...machine.pins.keys()].filter((pin) => /\/tracepoints\/(?:connect|sendmsg)/.test(pin)).length;
+    const subject = (): ReturnType<typeof createKernelEnforcer> => createKernelEnforcer({ pinRoot: '/pins', kernel: new FakeKernel(machine, { 'datagram-process': true }), cgroupRoot: '/cgroup' });
+    expect((await subject().apply(state(1))).endpoints.every((one) => one.protected)).toBe(true);
+    expect(senders()).toBe(0);
+    machine.cgroups.set('/cgroup', 1n);
+    await subject().apply(state(2));
+    expect(senders()).toBe(4);
+  });
   it('attaches the after-DNAT hook only where something depends on it', async () => {
     const subject = enforcer();
     await subject.apply(state(1, OPEN));

@@ -29,6 +29,7 @@ import { HttpDrain } from './http-drain.ts';
 import { writeLifelines } from './lifelines.ts';
 import { MapSet } from './map-set.ts';
 import { Pins } from './pins.ts';
+import { ensureProcessHooks } from './process-hooks.ts';
 import { ProcessNames, type ArgumentSetting } from './process-names.ts';
 import { ProgramSet, endpointObject } from './program-set.ts';
 import { readCounters } from './read-counters.ts';
@@ -76,6 +77,7 @@ class KernelEnforcer implements Enforcer {
   readonly #afterDnat: AfterDnat;
   readonly #attachments: Attachments;
   readonly #processes: ProcessNames;
+  readonly #cgroups: string | undefined;
   readonly #places: EndpointPlaces;
   readonly #lifelines: () => readonly string[];
   readonly #namespace: string | undefined;
@@ -92,7 +94,8 @@ class KernelEnforcer implements Enforcer {
     this.#programs = new ProgramSet(this.#kernel, this.#pins, options.maxEntries ?? {});
     this.#afterDnat = new AfterDnat(this.#kernel, this.#pins, this.#programs);
     this.#attachments = new Attachments(this.#kernel, this.#maps, this.#pins, this.#programs);
-    this.#places = new EndpointPlaces(this.#kernel, { mount: options.cgroupRoot ?? cgroup2Mount(), own: ownCgroup() });
+    this.#cgroups = options.cgroupRoot ?? cgroup2Mount();
+    this.#places = new EndpointPlaces(this.#kernel, { mount: this.#cgroups, own: ownCgroup() });
     this.#processes = new ProcessNames(this.#kernel, this.#maps, options.processArguments ?? 'hash');
     this.#lifelines = options.lifelines ?? (() => []);
     this.#drain = new FlowDrain(this.#kernel, this.#maps, this.#programs, options.deltaIntervalMs ?? DELTA_INTERVAL_MS);
@@ -184,7 +187,7 @@ class KernelEnforcer implements Enforcer {
     this.#kernel.preparePins(this.#pins.base);
     this.#programs.ensure(object);
     const afterDnat = looksAfterDnat(desired) && this.#afterDnat.ensure(object.sha256);
-    if (this.#programs.ensureTracepoints(object.sha256)) this.#processes.scan();
+    if (ensureProcessHooks(this.#kernel, this.#pins, this.#programs, object.sha256, this.#cgroups)) this.#processes.scan();
     const targets = this.#places.find(endpoints);
     this.#ensureHost(object, endpoints, targets);
     this.#gate?.prepare(desired);
@@ -269,7 +272,7 @@ class KernelEnforcer implements Enforcer {
 
   async uninstall(): Promise<void> {
     if (this.#maps.exist()) this.#inNode(() => this.#attachments.detachAll());
-    for (const folder of [this.#pins.netfilter, this.#pins.tracepoints]) {
+    for (const folder of [this.#pins.netfilter, this.#pins.processHooks]) {
       for (const name of this.#kernel.listPins(folder)) {
         const link = this.#kernel.openPin(`${folder}/${name}`);
         if (link === undefined) continue;

@@ -38,7 +38,8 @@ export class Pins {
     return `${this.base}/netfilter`;
   }
 
-  get tracepoints(): string {
+  /** Links of the hooks that note processes, most of them tracepoints. */
+  get processHooks(): string {
     return `${this.base}/tracepoints`;
   }
 

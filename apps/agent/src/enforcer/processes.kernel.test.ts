@@ -40,6 +40,7 @@ describe.skipIf(unavailable)('the process behind a flow', () => {
     await client.stop();
     client.start(cgroups.unit(`cri-containerd-${CONTAINER}.scope`));
     await server.ask({ op: 'listen-tcp', port: 8080 });
+    await server.ask({ op: 'listen-udp', port: 9000 });
     await client.ask({ op: 'tcp', host: '127.0.0.1', port: 1, timeoutMs: 1 });
   });
   afterAll(async () => {
@@ -64,6 +65,22 @@ describe.skipIf(unavailable)('the process behind a flow', () => {
     client.run('/bin/bash', '-c', `( ${SCRIPT} ) ; true`, server.address);
     const [event] = await opened();
     expect(event?.process).toEqual({ binary: '/bin/bash' });
+  });
+  it('is named for datagrams, whether its socket is connected or not', async () => {
+    await start('full');
+    const datagrams = async (): Promise<KernelFlowEvent | undefined> => (await opened()).find(({ protocol }) => protocol === 17);
+    client.run('/bin/bash', '-c', 'exec 3<>/dev/udp/$0/9000; echo hello >&3', server.address);
+    expect(await datagrams()).toMatchObject({ command: 'bash', process: { binary: '/bin/bash' } });
+    await client.ask({ op: 'udp', host: server.address, port: 9000 });
+    expect(await datagrams()).toMatchObject({ pid: client.pid, process: { binary: process.execPath, container: CONTAINER } });
+  });
+  it('is not known for datagrams where the kernel cannot say who sends, and all else is the same', async () => {
+    await start('full', 'datagram-process');
+    await client.ask({ op: 'udp', host: server.address, port: 9000 });
+    await client.ask({ op: 'tcp', host: server.address, port: 8080 });
+    const events = await opened();
+    expect(events.find(({ protocol }) => protocol === 17)).toMatchObject({ pid: 0, command: '' });
+    expect(events.find(({ protocol }) => protocol === 6)).toMatchObject({ process: { binary: process.execPath } });
   });
   it('is only a command where the kernel has no tracepoint for executions and the process is gone', async () => {
     await start('hash', 'execution-tracepoint');

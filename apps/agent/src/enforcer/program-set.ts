@@ -2,6 +2,7 @@ import { PALISADE_ABI, type Descriptor, type KernelPort, type LoadRequest, type 
 import { DomainError } from '@palisade/errors';
 import type { ProgramObject } from './enforcer.ts';
 import type { Pins } from './pins.ts';
+import { processHooks, type ProcessProgram } from './process-hooks.ts';
 
 const OBJECT = 'endpoint';
 const INTERFACE_PROGRAMS = ['from_endpoint', 'to_endpoint', 'export_connections'] as const;
@@ -14,13 +15,8 @@ const HOST_PROGRAMS = {
   host_sendmsg6: 'cgroup-sendmsg6',
 } as const satisfies Readonly<Record<string, ProgramKind>>;
 export const NETFILTER_PROGRAM = 'after_dnat';
-const TRACEPOINTS = [
-  { name: 'socket-state', program: 'on_socket_state', feature: 'tracepoint' },
-  { name: 'execution', program: 'on_execution', feature: 'execution-tracepoint' },
-  { name: 'fork', program: 'on_fork', feature: 'execution-tracepoint' },
-  { name: 'exit', program: 'on_exit', feature: 'execution-tracepoint' },
-] as const;
-export type ProgramName = (typeof INTERFACE_PROGRAMS)[number] | keyof typeof HOST_PROGRAMS | typeof NETFILTER_PROGRAM | (typeof TRACEPOINTS)[number]['program'];
+
+export type ProgramName = (typeof INTERFACE_PROGRAMS)[number] | keyof typeof HOST_PROGRAMS | typeof NETFILTER_PROGRAM | ProcessProgram;
 
 /** The endpoint program object among a bundle's. @throws DomainError `kernel.load-failed` */
 export function endpointObject(programs: readonly ProgramObject[]): ProgramObject {
@@ -47,7 +43,7 @@ export class ProgramSet {
     this.#ensure(object, INTERFACE_PROGRAMS, [
       ...INTERFACE_PROGRAMS.map((name) => ({ name, kind: 'interface' as const })),
       ...(features['netfilter-link'] === true ? [{ name: NETFILTER_PROGRAM, kind: 'netfilter' as const }] : []),
-      ...this.#tracepoints().map(({ program }) => ({ name: program, kind: 'tracepoint' as const })),
+      ...processHooks(features).map(({ program, kind }) => ({ name: program, kind })),
     ]);
   }
 
@@ -72,35 +68,6 @@ export class ProgramSet {
     const found = this.#kernel.openPin(this.#pins.program(digest, name));
     if (found === undefined) throw new DomainError('kernel.load-failed', `The program ${name} of ${digest} is not pinned.`);
     return found;
-  }
-
-  /**
-   * Attaches the process hooks of `digest` before older ones leave. Without them flows name no process, or only its command,
-   * and nothing else changes.
-   * @returns whether what processes execute is noted, and was not before
-   */
-  ensureTracepoints(digest: string): boolean {
-    const present = this.#kernel.listPins(this.#pins.tracepoints);
-    const hooks = this.#tracepoints().filter(({ program }) => this.#kernel.listPins(`${this.#pins.programs}/${digest}`).includes(program));
-    const pin = (name: string): string => `${name}-${digest.slice(0, 16)}`;
-    for (const { name, program } of hooks.filter((hook) => !present.includes(pin(hook.name)))) {
-      const descriptor = this.open(digest, program);
-      try {
-        const link = this.#kernel.attachTracepoint(descriptor);
-        this.#kernel.pin(link, `${this.#pins.tracepoints}/${pin(name)}`);
-        this.#kernel.close(link);
-      } finally {
-        this.#kernel.close(descriptor);
-      }
-    }
-    const kept = new Set(hooks.map(({ name }) => pin(name)));
-    for (const old of present.filter((name) => !kept.has(name))) this.#kernel.removePin(`${this.#pins.tracepoints}/${old}`);
-    return kept.has(pin('execution')) && !present.some((name) => name.startsWith('execution-'));
-  }
-
-  #tracepoints(): readonly (typeof TRACEPOINTS)[number][] {
-    const features = this.#kernel.features();
-    return TRACEPOINTS.filter(({ feature }) => features[feature] === true);
   }
 
   /** Removes the pins of programs that neither bank names. */

@@ -12,6 +12,7 @@ const TRACE_FENTRY = 24;
 const KTIME_GET_COARSE_NS = 160;
 const SK_ASSIGN = 124;
 const TIMER_INIT = 169;
+const GET_CURRENT_PID_TGID = 14;
 const KPROBE = 2;
 const CGROUP_SKB = 8;
 const CGROUP_SOCK_ADDR = 18;
@@ -66,6 +67,8 @@ export function probeFeatures(addon: NativeAddon): Readonly<Record<string, boole
     kprobe: attempt(() => addon.probe(PROGRAM, KPROBE, 0)) && existsSync('/sys/bus/event_source/devices/kprobe'),
     'cgroup-skb': addon.probeProgram(CGROUP_SKB, PROGRAM_NUMBERS['cgroup-egress'].attachType, ''),
     'cgroup-connect': addon.probeProgram(CGROUP_SOCK_ADDR, PROGRAM_NUMBERS['cgroup-connect4'].attachType, ''),
+    // Linux 6.1 lets these programs ask which process runs.
+    'datagram-process': attempt(() => addon.probe(HELPER, GET_CURRENT_PID_TGID, CGROUP_SOCK_ADDR)),
     'cgroup-storage': attempt(() => addon.probe(MAP, CGROUP_STORAGE, 0)),
     'sk-assign': attempt(() => addon.probe(HELPER, SK_ASSIGN, SCHED_CLS)),
     timer: attempt(() => addon.probe(HELPER, TIMER_INIT, SCHED_CLS)),
