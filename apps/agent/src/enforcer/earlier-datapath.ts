@@ -7,9 +7,20 @@ function clsactInterfaces(kernel: KernelPort, links: string): number[] {
   return kernel.listPins(links).flatMap((name) => /-clsact_(\d+)$/.exec(name)?.slice(1).map(Number) ?? []);
 }
 
+/** Links fall with their pins too, but some time after, and until then they would still drop what the present policy allows. */
+function detachLinks(kernel: KernelPort, folder: string): void {
+  for (const name of kernel.listPins(folder)) {
+    if (name.includes('-clsact_')) continue; // a program
+    const link = kernel.openPin(`${folder}/${name}`);
+    if (link === undefined) continue;
+    kernel.detach(link);
+    kernel.close(link);
+  }
+}
+
 /**
  * Takes away what agents of another ABI left attached, once the present datapath is in force: until then a packet has to
- * pass both. Links fall with their pins; a clsact filter has one place, which the present one has already taken over.
+ * pass both. A clsact filter has one place, which the present one has already taken over.
  */
 export function retireEarlierDatapaths(kernel: KernelPort, pins: Pins): void {
   const present = new Set(clsactInterfaces(kernel, pins.links));
@@ -19,6 +30,7 @@ export function retireEarlierDatapaths(kernel: KernelPort, pins: Pins): void {
     for (const ifindex of clsactInterfaces(kernel, `${base}/links`).filter((one) => !present.has(one))) {
       for (const side of SIDES) if (kernel.clsactProgram(ifindex, side) !== 0) kernel.detachClsact(ifindex, side);
     }
+    for (const folder of ['links', 'netfilter']) detachLinks(kernel, `${base}/${folder}`);
     kernel.removePin(base);
   }
 }
