@@ -24,6 +24,7 @@
 #include "../lib/judge.h"
 #include "../lib/dns.h"
 #include "../lib/dns_rules.h"
+#include "../lib/dns_refuse.h"
 #include "../lib/dns_watch.h"
 #include "../lib/http.h"
 #include "../lib/fast_path.h"
@@ -153,6 +154,14 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 	return verdict;
 }
 
+static __always_inline int refuse_question(struct __sk_buff *skb, struct scene *s)
+{
+	struct reader from = { .skb = skb, .limit = skb->len };
+	__u16 protocol;
+
+	return dns_refuse(skb, s, layer3(skb, &from, &protocol));
+}
+
 static __always_inline int at_interface(struct __sk_buff *skb, __u32 direction)
 {
 	struct endpoint *endpoint = endpoint_of(skb->ifindex);
@@ -172,7 +181,7 @@ static __always_inline int at_interface(struct __sk_buff *skb, __u32 direction)
 	if (!s->arrived || verdict == DROP)
 		count_packet(s, verdict != DROP, verdict == PASS_AUDITED);
 	if (verdict == DROP)
-		return TC_ACT_SHOT;
+		return direction == DIRECTION_EGRESS && s->packet.protocol == IPPROTO_UDP ? refuse_question(skb, s) : TC_ACT_SHOT;
 	if (s->steer && direction == DIRECTION_INGRESS)
 		return steer_back(skb, s);
 	if (s->pass_mark)

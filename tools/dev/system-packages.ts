@@ -32,6 +32,7 @@ export const KERNEL_TEST_NEEDS: readonly Need[] = [
   { program: 'dig', package: 'bind9-dnsutils' },
   { program: 'dnsmasq', package: 'dnsmasq-base' },
   { program: 'iperf3', package: 'iperf3' },
+  { program: 'ethtool', package: 'ethtool' },
   { program: 'systemd-analyze', package: 'systemd' },
   { program: 'setpriv', package: 'util-linux' },
 ];

@@ -127,7 +127,21 @@ describe.skipIf(unavailable)('ordinary programs', () => {
       for (const address of [server.address, server.address6]) {
         expect((await dig(`@${address}`, ...(protocol === 'tcp' ? ['+tcp'] : []), 'web.example.test')).out.trim()).toBe(web.address);
       }
-      expect((await dig(`@${server.address}`, ...(protocol === 'tcp' ? [] : ['+tcp']), 'web.example.test')).code).not.toBe(0);
+      expect((await dig(`@${server.address}`, ...(protocol === 'tcp' ? [] : ['+tcp']), 'web.example.test')).out).not.toContain(web.address);
+    });
+    it('is told at once that a question is denied, over both families, altogether or by its name', async () => {
+      const status = async (...words: string[]): Promise<string | undefined> => /status: (\w+)/.exec((await run('dig', '+tries=1', '+time=2', ...words)).out)?.[1];
+      await apply([]);
+      for (const sums of ['on', 'off']) {
+        client.run('ethtool', '-K', 'eth0', 'tx', sums); // whether the answer's checksum is looked at
+        for (const address of [server.address, server.address6]) expect(await status(`@${address}`, 'web.example.test')).toBe('REFUSED');
+      }
+      expect(await status(`@${server.address}`, '+noedns', '+norecurse', 'web.example.test')).toBe('REFUSED');
+      const named = { l7Rules: [{ mode: 'hard' as const, dns: [{ kind: 'name' as const, value: 'web.example.test' }] }] };
+      await apply([{ ...entry('egress', SERVER, PROTOCOL.udp, 53, 'l7', 2), l7: 0 }], named);
+      expect(await status(`@${server.address}`, 'web.example.test')).toBe('NOERROR');
+      expect(await status(`@${server.address}`, 'large.example.test', 'TXT')).toBe('REFUSED');
+      expect(await status(`@${server.address}`, 'web.example.test')).toBe('NOERROR');
     });
     it('gets an answer that needs fragments, and one that comes again over TCP', async () => {
       await apply([PROTOCOL.udp, PROTOCOL.tcp].map((protocol, at) => entry('egress', SERVER, protocol, 53, 'allow', 2 + 2 * at)));

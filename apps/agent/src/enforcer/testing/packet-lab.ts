@@ -12,6 +12,7 @@ import { resolvedNode } from './resolved-fixture.ts';
 
 const ENDPOINT = 'pod/lab/subject';
 const SHOT = 2;
+const REDIRECT = 7;
 
 /**
  * The programs of one endpoint on crafted packets: an empty network namespace whose loopback interface is the endpoint, so
@@ -76,9 +77,10 @@ export class PacketLab {
     return this.kernel.inNetworkNamespace(`/run/netns/${this.#id}`, () => this.kernel.testRun(this.program(name), frame, { repeat }));
   }
 
-  /** What the workload sends. True: it passes. */
+  /** What the workload sends. True: it passes; a question that comes back refused does not. */
   sends(frame: Uint8Array): boolean {
-    return this.#run('from_endpoint', frame).result !== SHOT;
+    const { result } = this.#run('from_endpoint', frame);
+    return result !== SHOT && result !== REDIRECT;
   }
 
   /** What arrives for the workload. */
