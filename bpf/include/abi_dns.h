@@ -6,6 +6,7 @@
 #define DNS_EVENT_ANSWER 1
 #define DNS_EVENT_REFUSED 2 /* a question that policy dropped; its packets are told by the denial's own events */
 #define DNS_TRANSLATED 0x01
+#define DNS_OVER_TCP 0x02
 #define DNS_MESSAGE_BYTES 512 /* what is longer (EDNS, RFC 6891) is cut */
 
 /* A record of the DNS ring. Those with a short message end at DNS_EVENT_SHORT bytes. */

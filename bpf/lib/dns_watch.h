@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * DNS over UDP as workloads see it (RFC 1035 §4.1), for people: nothing is decided or parsed here. Answers to a workload's
- * own questions, and questions that policy drops, are copied to a ring of their own; user space reads the messages.
+ * DNS as workloads see it (RFC 1035 §4.1), for people: nothing is decided or parsed here. Answers to a workload's own
+ * questions, and questions that policy drops, are copied to a ring of their own; user space reads the messages. Over TCP
+ * (§4.2.2, RFC 7766) the message that begins a segment is seen: questions and answers do, unless they are sent many at once.
  */
 #ifndef PALISADE_DNS_WATCH_H
 #define PALISADE_DNS_WATCH_H
@@ -25,7 +26,8 @@ struct dns_source {
 	struct __sk_buff *skb;
 	__u64 linear;
 	__u32 offset;
-	__u32 length;
+	__u32 length; /* of the message */
+	__u32 here;   /* bytes of it in this packet */
 };
 
 static __always_inline int dns_read_bytes(const struct dns_source *from, void *to, __u32 size)
@@ -38,7 +40,7 @@ static __always_inline int dns_read_bytes(const struct dns_source *from, void *t
 static __always_inline struct dns_event *dns_event_of(const struct dns_source *from, const __u32 size)
 {
 	struct dns_event *e = bpf_ringbuf_reserve(&dns_events, size, 0);
-	__u32 kept = from->length;
+	__u32 kept = from->here;
 	struct loss_counters *loss;
 
 	if (!e) {
@@ -73,7 +75,7 @@ static __always_inline void dns_fill(struct dns_event *e, const struct scene *s,
 	e->slot = s->endpoint.slot;
 	e->ifindex = s->ifindex;
 	e->family = p->family;
-	e->flags = 0;
+	e->flags = p->protocol == IPPROTO_TCP ? DNS_OVER_TCP : 0;
 	e->backend_port = 0;
 	__builtin_memset(e->backend, 0, sizeof(e->backend));
 	/* The answer travels the other way. */
@@ -95,7 +97,7 @@ static __always_inline void dns_fill(struct dns_event *e, const struct scene *s,
 	e->rule_id = c->rule_id;
 	e->generation = c->generation;
 	if (c->flags & CONNECTION_TRANSLATED && c->backend_port) {
-		e->flags = DNS_TRANSLATED;
+		e->flags |= DNS_TRANSLATED;
 		__builtin_memcpy(e->backend, c->backend, 16);
 		e->backend_port = c->backend_port;
 	}
@@ -105,7 +107,7 @@ static __always_inline void dns_report(const struct dns_source *from, const stru
 {
 	struct dns_event *e;
 
-	if (from->length <= DNS_EVENT_SHORT - DNS_EVENT_HEADER) {
+	if (from->here <= DNS_EVENT_SHORT - DNS_EVENT_HEADER) {
 		e = dns_event_of(from, DNS_EVENT_SHORT);
 		if (e) {
 			dns_fill(e, s, c, latency_ns);
@@ -120,26 +122,50 @@ static __always_inline void dns_report(const struct dns_source *from, const stru
 	}
 }
 
+/* Bytes of layer 4 before a message; 0: not of a kind that carries any. */
+static __always_inline __u32 dns_preamble(const struct packet *p)
+{
+	if (p->protocol == IPPROTO_UDP)
+		return 8;
+	return p->protocol == IPPROTO_TCP && p->l4_header ? p->l4_header + 2 : 0;
+}
+
 static __always_inline int is_dns(const struct packet *p, __u32 direction)
 {
 	__u16 port_be = direction == DIRECTION_EGRESS ? p->destination_port_be : p->source_port_be;
+	__u32 preamble;
 
-	return port_be == bpf_htons(DNS_PORT) && !p->later_fragment && p->l4_length >= 8 + DNS_HEADER + 5;
+	if (port_be != bpf_htons(DNS_PORT) || p->later_fragment)
+		return 0;
+	preamble = dns_preamble(p);
+	return preamble && p->l4_length >= preamble + DNS_HEADER + 5;
 }
 
-/* A datagram between the endpoint and port 53 of another end. `denied`: policy drops it. */
+/* A packet between the endpoint and port 53 of another end. `denied`: policy drops it. */
 __noinline int dns_watch(struct __sk_buff *skb, struct scene *s, __u32 denied)
 {
 	struct dns_source from = { .skb = skb };
 	struct dns_asked_key key = {};
 	struct connection *c;
 	__u64 now, *asked;
-	int source_low;
+	int source_low, tcp;
+	__u32 preamble;
 
 	if (!s || !is_dns(&s->packet, s->direction))
 		return 0;
-	from.offset = s->packet.l4_offset + 8;
-	from.length = s->packet.l4_length - 8;
+	preamble = dns_preamble(&s->packet);
+	tcp = s->packet.protocol == IPPROTO_TCP;
+	from.offset = s->packet.l4_offset + preamble;
+	from.length = from.here = s->packet.l4_length - preamble;
+	if (tcp) {
+		__u16 length_be;
+
+		if (denied || bpf_skb_load_bytes(skb, from.offset - 2, &length_be, sizeof(length_be)) || bpf_ntohs(length_be) < DNS_HEADER + 5)
+			return 0;
+		from.length = bpf_ntohs(length_be);
+		if (from.here > from.length)
+			from.here = from.length;
+	}
 	if (denied) {
 		if (s->direction == DIRECTION_EGRESS)
 			dns_report(&from, s, 0, 0);
@@ -163,6 +189,8 @@ __noinline int dns_watch(struct __sk_buff *skb, struct scene *s, __u32 denied)
 		return 0;
 	}
 	asked = bpf_map_lookup_elem(&dns_asked, &key);
+	if (tcp && !asked)
+		return 0; /* the middle of something */
 	dns_report(&from, s, c, asked ? now - *asked : 0);
 	if (asked)
 		bpf_map_delete_elem(&dns_asked, &key);
@@ -172,7 +200,8 @@ __noinline int dns_watch(struct __sk_buff *skb, struct scene *s, __u32 denied)
 /* The same for a question that is dropped where no helper reads packets, see dns_ask_linear. */
 static __always_inline void dns_watch_refused(struct scene *s, __u64 linear, __u32 limit)
 {
-	struct dns_source from = { .linear = linear, .offset = s->packet.l4_offset + 8, .length = s->packet.l4_length - 8 };
+	__u32 length = s->packet.l4_length - 8;
+	struct dns_source from = { .linear = linear, .offset = s->packet.l4_offset + 8, .length = length, .here = length };
 
 	if (!s->packet.later_fragment && s->packet.l4_length >= 8 + DNS_HEADER + 5 && from.offset <= 0x3fff && from.offset + from.length <= limit)
 		dns_report(&from, s, 0, 0);

@@ -14,8 +14,13 @@ struct plain_packet {
 	__u16 destination_port_be;
 	__u8 protocol;
 	__u8 tcp_flags;
-	__u8 tells; /* HTTP is read from it, where the connection speaks it */
+	__u8 tells; /* it has payload, or ends the connection */
 };
+
+static __always_inline int on_dns_port(const struct plain_packet *p)
+{
+	return p->source_port_be == bpf_htons(DNS_PORT) || p->destination_port_be == bpf_htons(DNS_PORT);
+}
 
 /* The headers that follow IP, `length` bytes of them and of payload. 0: not plain. */
 static __always_inline int plain_layer4(const void *layer4, const void *end, __u32 length, struct plain_packet *p)
@@ -34,17 +39,16 @@ static __always_inline int plain_layer4(const void *layer4, const void *end, __u
 		p->tells = length > header || p->tcp_flags & (TCP_FIN | TCP_RST);
 		p->source_port_be = tcp->source;
 		p->destination_port_be = tcp->dest;
-		return 1;
+		return !p->tells || !on_dns_port(p);
 	}
 	if (p->protocol == IPPROTO_UDP) {
 		const struct udphdr *udp = layer4;
 
-		if ((const void *)(udp + 1) > end || bpf_ntohs(udp->len) < sizeof(*udp) || bpf_ntohs(udp->len) > length ||
-		    udp->source == bpf_htons(DNS_PORT) || udp->dest == bpf_htons(DNS_PORT))
+		if ((const void *)(udp + 1) > end || bpf_ntohs(udp->len) < sizeof(*udp) || bpf_ntohs(udp->len) > length)
 			return 0;
 		p->source_port_be = udp->source;
 		p->destination_port_be = udp->dest;
-		return 1;
+		return !on_dns_port(p);
 	}
 	return 0;
 }

@@ -144,8 +144,8 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 	}
 	if (verdict != DROP && s->packet.first_fragment)
 		fragment_remember(s);
-	if (s->packet.protocol == IPPROTO_UDP && is_dns(&s->packet, s->direction)) {
-		if (verdict != DROP && s->control_flags & CONTROL_NAMES)
+	if (is_dns(&s->packet, s->direction)) {
+		if (s->packet.protocol == IPPROTO_UDP && verdict != DROP && s->control_flags & CONTROL_NAMES)
 			dns_learn(skb, s, DNS_SCRATCH_INTERFACE);
 		dns_watch(skb, s, verdict == DROP);
 	}

@@ -1,12 +1,12 @@
 /** `struct dns_event` → KernelFlowEvent. */
 
 import { formatAddress } from './abi/address.ts';
-import { DNS_EVENT_REFUSED, DNS_TRANSLATED, VERDICT_NUMBER } from './abi/constants.ts';
+import { DNS_EVENT_REFUSED, DNS_OVER_TCP, DNS_TRANSLATED, VERDICT_NUMBER } from './abi/constants.ts';
 import { DNS_EVENT } from './abi/layouts.ts';
 import { readDnsMessage } from './dns-message.ts';
 import type { KernelFlowEvent } from './kernel-event.ts';
 
-const UDP = 17;
+const [TCP, UDP] = [6, 17];
 
 /**
  * Decodes the record at `at`; undefined where its message has no question that can be read. Its counters are zero: packets
@@ -28,7 +28,7 @@ export function decodeDnsEvent(bytes: Uint8Array, at = 0): KernelFlowEvent | und
     destination: translated ? formatAddress(record.backend, record.family) : resolver,
     sourcePort: record.client_port,
     destinationPort: translated ? record.backend_port : record.resolver_port,
-    protocol: UDP,
+    protocol: (record.flags & DNS_OVER_TCP) !== 0 ? TCP : UDP,
     peerIdentity: record.peer_identity,
     verdict: refused ? 'dropped' : record.verdict === VERDICT_NUMBER.audit ? 'audit' : 'forwarded',
     dropReason: 0,

@@ -1,9 +1,10 @@
 import type { KernelFlowEvent } from '@palisade/dataplane';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { dnsMessage, dnsPacket, type DnsMessage } from './testing/dns-message.ts';
+import { segment } from './testing/http-packet.ts';
 import { kernelUnavailable } from './testing/kernel-available.ts';
 import { PacketLab } from './testing/packet-lab.ts';
-import { PROTOCOL, frame, ipv4, ipv6 } from './testing/packet.ts';
+import { PROTOCOL, TCP, frame, ipv4, ipv6, tcp } from './testing/packet.ts';
 import { entry } from './testing/resolved-fixture.ts';
 
 const unavailable = kernelUnavailable();
@@ -17,7 +18,7 @@ describe.skipIf(unavailable)('DNS as the programs see it', () => {
   let port = 20_000;
   beforeAll(async () => {
     lab = new PacketLab();
-    await lab.apply([entry('egress', 0, 0, 0, 'deny', 1), entry('egress', 5, PROTOCOL.udp, 53, 'allow', 2), entry('ingress', 5, 0, 0, 'allow', 3)], [
+    await lab.apply([entry('egress', 0, 0, 0, 'deny', 1), entry('egress', 5, PROTOCOL.udp, 53, 'allow', 2), entry('egress', 5, PROTOCOL.tcp, 53, 'allow', 4), entry('ingress', 5, 0, 0, 'allow', 3)], [
       { cidr: `${RESOLVER}/32`, peerClass: 5, identity: 900 }, { cidr: `${RESOLVER6}/128`, peerClass: 5, identity: 900 },
       { cidr: '0.0.0.0/0', peerClass: 1, identity: 2 }, { cidr: '::/0', peerClass: 1, identity: 2 },
     ]);
@@ -72,6 +73,47 @@ describe.skipIf(unavailable)('DNS as the programs see it', () => {
     lab.sends(frame(ipv4({ from: OWN, to: RESOLVER }, PROTOCOL.udp, dnsPacket(53, port, dnsMessage({ id: 6, name: 'a.test', answers: [] })))));
     lab.receives(frame(ipv4({ from: FORBIDDEN, to: OWN }, PROTOCOL.udp, dnsPacket(53, port, dnsMessage({ id: 7, name: 'b.test', answers: [] })))));
     expect(await told()).toEqual([]);
+  });
+  describe('over TCP', () => {
+    const framed = (message: DnsMessage): Uint8Array => {
+      const bytes = dnsMessage(message);
+      return Buffer.concat([Uint8Array.from([bytes.length >> 8, bytes.length & 0xff]), bytes]);
+    };
+    const sends = (payload: Uint8Array | string): boolean => lab.sends(frame(ipv4({ from: OWN, to: RESOLVER }, PROTOCOL.tcp, segment(port, 53, 2, payload))));
+    const receives = (payload: Uint8Array | string): boolean => lab.receives(frame(ipv4({ from: RESOLVER, to: OWN }, PROTOCOL.tcp, segment(53, port, 2, payload))));
+    beforeEach(() => {
+      lab.sends(frame(ipv4({ from: OWN, to: RESOLVER }, PROTOCOL.tcp, tcp(port, 53))));
+      lab.receives(frame(ipv4({ from: RESOLVER, to: OWN }, PROTOCOL.tcp, tcp(53, port, TCP.syn | TCP.ack))));
+      lab.sends(frame(ipv4({ from: OWN, to: RESOLVER }, PROTOCOL.tcp, tcp(port, 53, TCP.ack))));
+    });
+
+    it('is told like an answer in a datagram, as often as the connection is used', async () => {
+      for (const id of [20, 21]) {
+        expect(sends(framed({ id, name: `n${id}.test` }))).toBe(true);
+        expect(receives(framed({ id, name: `n${id}.test`, answers: [{ type: 'A', address: `192.0.2.${id}` }] }))).toBe(true);
+      }
+      const events = await told();
+      expect(events.map(({ protocol, dns }) => [protocol, dns?.message.name, dns?.message.addresses.map(({ address }) => address)])).toEqual([
+        [6, 'n20.test', ['192.0.2.20']], [6, 'n21.test', ['192.0.2.21']],
+      ]);
+      expect(events.every(({ dns }) => (dns?.latencyUs ?? 0) > 0)).toBe(true);
+    });
+    it('is told as far as the first segment of a longer answer goes; the others tell nothing', async () => {
+      const answer = framed({ id: 22, name: 'long.test', answers: Array.from({ length: 90 }, (_, at) => ({ type: 'A' as const, address: `192.0.3.${at}` })) });
+      sends(framed({ id: 22, name: 'long.test' }));
+      receives(answer.subarray(0, 400));
+      receives(answer.subarray(400));
+      const [event, ...more] = await told();
+      expect(more).toEqual([]);
+      expect(event?.dns?.message.addresses.length).toBeGreaterThan(15);
+      expect(event?.dns?.message.addresses.length).toBeLessThan(30);
+    });
+    it('is not told of an answer to no question, nor of what is no message', async () => {
+      receives(framed({ id: 23, name: 'a.test', answers: [] }));
+      sends('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      receives('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+      expect(await told()).toEqual([]);
+    });
   });
   it('counts what cannot be read, and reads on', async () => {
     const before = (await lab.enforcer.counters()).unreadDns ?? 0n;

@@ -44,6 +44,7 @@ export const HTTP_TRANSLATED = 0x02;
 
 export const DNS_EVENT_REFUSED = 2;
 export const DNS_TRANSLATED = 0x01;
+export const DNS_OVER_TCP = 0x02;
 
 
 export const MARK_GATE_MASK = 0x00700000;
