@@ -2,7 +2,8 @@
 /*
  * Addresses of DNS names, learned from answers before they pass on (RFC 1035 §4.1). Only answers to an own, outstanding
  * question to a configured resolver count: same addresses, ports, identifier, type and name. What cannot be read here
- * (TCP, more than 512 bytes, truncated, unusual) teaches nothing: connections to those addresses stay denied.
+ * (TCP, more than 512 bytes, truncated, unusual) teaches nothing here: connections to those addresses stay denied, those of
+ * answers over TCP until the agent has read them (apps/agent/src/enforcer/name-learning.ts).
  */
 #ifndef PALISADE_DNS_H
 #define PALISADE_DNS_H

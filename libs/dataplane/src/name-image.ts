@@ -61,11 +61,16 @@ export function nameKey({ kind, value }: FqdnSelector): Uint8Array | undefined {
 }
 
 export function mappedAddress(network: string, text: string): Uint8Array {
+  return mappedAddressIn(networkNumber(network), text);
+}
+
+/** The same where the network's number is known, see `networkNumber`. */
+export function mappedAddressIn(network: number, text: string): Uint8Array {
   const { bytes, family } = parseAddress(text);
   const address = new Uint8Array(16);
   if (family === 4) address.set([0xff, 0xff], 10);
   address.set(bytes, family === 4 ? 12 : 0);
-  return MAPPED_ADDRESS.encode({ network: networkNumber(network), address_be: address });
+  return MAPPED_ADDRESS.encode({ network, address_be: address });
 }
 
 const EMPTY: NameImage = { digest: '', selectors: [], learned: [], unmatched: [], questions: [], classes: [], resolvers: [] };

@@ -1,5 +1,6 @@
 import { DNS_EVENT, decodeDnsEvent, type KernelFlowEvent, type KernelPort, type Ring } from '@palisade/dataplane';
 import type { MapSet } from './map-set.ts';
+import { NameLearning } from './name-learning.ts';
 
 const ROUND = 256;
 
@@ -10,10 +11,12 @@ export class DnsDrain {
   #ring: Ring | undefined;
   readonly #buffer = new Uint8Array(ROUND * DNS_EVENT.size);
   #unread = 0n;
+  readonly #names: NameLearning;
 
   constructor(kernel: KernelPort, maps: MapSet) {
     this.#kernel = kernel;
     this.#maps = maps;
+    this.#names = new NameLearning(kernel, maps);
   }
 
   /** Messages on port 53 that could not be read; monotonic in this process. */
@@ -30,8 +33,12 @@ export class DnsDrain {
       const count = this.#ring.drain(this.#buffer.subarray(0, room * DNS_EVENT.size), DNS_EVENT.size);
       for (let at = 0; at < count; at += 1) {
         const event = decodeDnsEvent(this.#buffer, at * DNS_EVENT.size);
-        if (event === undefined) this.#unread += 1n;
-        else events.push(event);
+        if (event === undefined) {
+          this.#unread += 1n;
+          continue;
+        }
+        this.#names.learn(event);
+        events.push(event);
       }
       taken += count;
       if (count < room) break;

@@ -52,7 +52,8 @@ function forgetBit(kernel: KernelPort, maps: MapSet, bit: number, others: readon
   }
 }
 
-function selectorOf(text: string): FqdnSelector {
+/** A row of `name_selectors` (`name:…`, `pattern:…`). */
+export function selectorOf(text: string): FqdnSelector {
   const at = text.indexOf(':');
   return { kind: text.slice(0, at) === 'name' ? 'name' : 'pattern', value: text.slice(at + 1) };
 }

@@ -151,13 +151,27 @@ describe.skipIf(unavailable)('ordinary programs', () => {
     });
   });
 
-  it('a client reaches by name what policy allows by name, once it has asked', async () => {
+  describe('a client that policy allows a name', () => {
     const named = { fqdn: { selectors: [{ kind: 'name' as const, value: 'web.example.test' }], classes: [{ baseClass: WORLD, selectors: [0], peerClass: WEB }] } };
-    await apply([entry('egress', SERVER, PROTOCOL.udp, 53, 'allow', 2), entry('egress', WEB, PROTOCOL.tcp, WEB_PORT, 'allow', 4)], named);
     const reach = async (): Promise<boolean> => (await client.ask({ op: 'tcp', host: web.address, port: WEB_PORT, timeoutMs: 400 })).ok;
-    expect(await reach()).toBe(false);
-    expect((await run('dig', '+short', '+tries=1', `@${server.address}`, 'web.example.test')).out.trim()).toBe(web.address);
-    expect(await reach()).toBe(true);
+    const ask = async (...words: string[]): Promise<void> => expect((await run('dig', '+short', '+tries=1', ...words, 'web.example.test')).out.trim()).toBe(web.address);
+    const allowed = [...[PROTOCOL.udp, PROTOCOL.tcp].map((protocol, at) => entry('egress', SERVER, protocol, 53, 'allow', 2 + 2 * at)), entry('egress', WEB, PROTOCOL.tcp, WEB_PORT, 'allow', 6)];
+    it('reaches its address once it has asked', async () => {
+      await apply(allowed, named);
+      expect(await reach()).toBe(false);
+      await ask(`@${server.address}`);
+      expect(await reach()).toBe(true);
+    });
+    it('reaches it after an answer over TCP too, once the agent has read it; other resolvers teach nothing', async () => {
+      await apply(allowed, named);
+      await ask('+tcp', `@${server.address6}`);
+      await enforcer.drain(1000);
+      expect(await reach()).toBe(false);
+      await ask('+tcp', `@${server.address}`);
+      expect(await reach()).toBe(false);
+      await enforcer.drain(1000);
+      expect(await reach()).toBe(true);
+    });
   });
 
   describe('iperf3', () => {
