@@ -22,4 +22,7 @@ export { PolicyResolver, type ResolveOptions } from './resolve/resolver.ts';
 export { wantedDefaultDenyId, wantedRuleId } from './rule-id.ts';
 export type { RecordedFlow } from './simulate/recorded-flow.ts';
 export { simulate, type SimulatedChange, type SimulateOptions, type Simulation } from './simulate/simulate.ts';
+export type { Automaton } from './soft/automaton.ts';
+export { judgeHead, type HeadVerdict } from './soft/judge-head.ts';
+export { compileSoftHttp, softAutomata, type SoftHttp, type SoftHttpTables } from './soft/soft-http.ts';
 export * from './verdict.ts';
