@@ -11,7 +11,7 @@
 #ifndef PALISADE_ABI_H
 #define PALISADE_ABI_H
 
-#define PALISADE_ABI 5
+#define PALISADE_ABI 6
 /* Read from the object's BTF before it is loaded. */
 enum palisade_abi { PALISADE_ABI_VERSION = PALISADE_ABI };
 
@@ -33,6 +33,7 @@ enum palisade_abi { PALISADE_ABI_VERSION = PALISADE_ABI };
 #define VERDICT_ALLOW 1
 #define VERDICT_AUDIT 2
 #define VERDICT_L7 3
+#define VERDICT_SOFT 4 /* rules on HTTP that the programs judge themselves, see lib/soft_http.h; not in resolution.ts */
 
 /* Numbers of DROP_REASON in libs/flow. */
 #define REASON_NONE 0
@@ -44,6 +45,7 @@ enum palisade_abi { PALISADE_ABI_VERSION = PALISADE_ABI };
 #define REASON_TABLE_FULL 6
 #define REASON_L7 7
 #define REASON_STATE 8          /* a TCP packet that belongs to no connection */
+#define REASON_UNPARSED 9       /* soft rules on HTTP: no request that can be judged by itself */
 
 #define EVENT_NEW 1
 #define EVENT_DELTA 2
@@ -348,6 +350,7 @@ struct bank_state {
 	__u8 shadow_address_digest[4][32];
 	__u8 program_digest[32];
 	__u8 names_digest[32];
+	__u8 soft_digest[32];
 };
 
 struct endpoint_state {

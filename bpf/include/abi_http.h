@@ -59,7 +59,7 @@ struct http_event {
 	__u16 backend_port;
 	__u16 slot;
 	__u16 status; /* 0: none was seen */
-	__u16 reserved;
+	__u16 drop_reason; /* REASON_… of a request that was refused here */
 	__u32 ifindex;
 	__u32 peer_identity;
 	__u32 rule_id;
@@ -74,6 +74,35 @@ struct http_event {
 	__u8 flags;
 	__u8 path[HTTP_PATH_BYTES];
 	__u8 host[HTTP_HOST_BYTES];
+};
+
+/*
+ * The soft HTTP rules of one peer and port as tables (libs/policy/src/soft): automata over the method, the target, the
+ * version and each line of the header. A state is the offset of its row in `words`: an index into `masks` (what the text
+ * means if it ends here; 0: it is no such text), then the next state for each class of byte, from class 1; 0: there is none.
+ */
+#define SOFT_WORDS 32768
+#define SOFT_MASKS 256
+#define SOFT_RULES 64
+#define SOFT_PARTS 4
+#define MAX_SOFT_SETS 256 /* of one bank */
+struct soft_rules {
+	__u64 masks[SOFT_MASKS]; /* of the first parts: rules that still match; of a line: the conditions it fulfils */
+	__u64 needs[SOFT_RULES]; /* conditions that each rule demands */
+	__u64 once;              /* conditions that no two lines may fulfil */
+	__u32 rule_ids[SOFT_RULES];
+	__u16 starts[SOFT_PARTS];
+	__u8 classes[SOFT_PARTS * 256];
+	__u16 words[SOFT_WORDS];
+};
+
+/* How far a connection under soft rules has been judged: sequence numbers of its last request. */
+struct soft_stream {
+	__u32 head; /* its first byte */
+	__u32 body; /* the first one after its head */
+	__u32 end;  /* the first one after its body */
+	__u8 refused; /* SOFT_REFUSED_… */
+	__u8 reserved[3];
 };
 
 struct http_counters {

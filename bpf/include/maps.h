@@ -75,6 +75,22 @@ MAP(name_classes, BPF_MAP_TYPE_HASH, 16384, struct name_class_key, __u64);
 MAP(dns_rules, BPF_MAP_TYPE_HASH, 16384, __u32, __u64);
 MAP(name_selectors, BPF_MAP_TYPE_ARRAY, MAX_NAME_SELECTORS, __u32, struct name_selector);
 
+struct soft_rules_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct soft_rules));
+};
+/* bank * MAX_SOFT_SETS + the layer 7 number of an entry with VERDICT_SOFT → its tables. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, PALISADE_BANKS * MAX_SOFT_SETS);
+	__type(key, __u32);
+	__array(values, struct soft_rules_map);
+} soft_rules SEC(".maps");
+/* The least recently used leave first; their connections are reset with their next request. */
+MAP(soft_streams, BPF_MAP_TYPE_LRU_HASH, 32768, struct connection_key6, struct soft_stream);
+
 MAP(denials, BPF_MAP_TYPE_HASH, MAX_DENIALS, struct denial_key, struct denial);
 MAP(endpoint_counters, BPF_MAP_TYPE_PERCPU_ARRAY, MAX_ENDPOINTS, __u32, struct endpoint_counters);
 MAP(loss_counters, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct loss_counters);
@@ -100,9 +116,9 @@ __attribute__((used)) static int more_layouts_in_btf(struct prefix6_key *a, stru
 	return !a + !b + !c + !d + !e;
 }
 
-__attribute__((used)) static int abi_in_btf(enum palisade_abi a, struct dns_event *b)
+__attribute__((used)) static int abi_in_btf(enum palisade_abi a, struct dns_event *b, struct soft_rules *c)
 {
-	return a + !b;
+	return a + !b + !c;
 }
 
 #endif

@@ -13,7 +13,7 @@
 struct http_request {
 	__u64 started_ns;
 	__u32 sequence; /* of the request's segment; what is not after it is a retransmission */
-	__u32 reserved;
+	__u32 rule_id; /* the soft rule that let it pass; 0: the connection's */
 	__u8 method;
 	__u8 path_length;
 	__u8 host_length;
@@ -189,6 +189,8 @@ struct http_place {
 	struct connection *c;
 	struct http_counters *counters;
 	__u32 is_reply;
+	__u8 verdict;
+	__u16 drop_reason;
 };
 
 /* `status` 0: the connection ended, or answered something else. */
@@ -212,15 +214,15 @@ static __always_inline void http_report(struct scene *s, struct http_place *at, 
 	e->status = status;
 	e->ifindex = s->ifindex;
 	e->peer_identity = c->peer_identity;
-	e->rule_id = c->rule_id;
+	e->rule_id = request && request->rule_id ? request->rule_id : c->rule_id;
 	e->generation = c->generation;
 	e->kind = kind;
 	e->family = p->family;
 	e->direction = !!(c->flags & CONNECTION_EGRESS);
-	e->verdict = c->verdict;
+	e->verdict = at->verdict;
 	e->method = e->path_length = e->host_length = e->flags = 0;
 	e->backend_port = 0;
-	e->reserved = 0;
+	e->drop_reason = at->drop_reason;
 	if (c->flags & CONNECTION_TRANSLATED && c->backend_port) {
 		e->flags |= HTTP_TRANSLATED;
 		__builtin_memcpy(e->backend, c->backend, 16);
@@ -243,19 +245,28 @@ static __always_inline void http_report(struct scene *s, struct http_place *at, 
 	bpf_ringbuf_submit(e, bpf_ringbuf_query(&http_events, BPF_RB_AVAIL_DATA) > RING_PRESSURE / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 
+/* HTTP_EVENT_TLS: a handshake record with a ClientHello (RFC 8446 §4, §5.1). HTTP_EVENT_HTTP2: the client's preface (RFC 9113 §3.4). */
+static __always_inline __u32 http_other_kind(const struct http_scratch *d)
+{
+	if (d->size >= 6 && d->data[0] == 0x16 && d->data[1] == 3 && d->data[5] == 1)
+		return HTTP_EVENT_TLS;
+	if (d->size >= 14 && *(const __u32 *)d->data == WORD('P', 'R', 'I', ' ') && *(const __u32 *)(d->data + 4) == WORD('*', ' ', 'H', 'T') &&
+	    *(const __u32 *)(d->data + 8) == WORD('T', 'P', '/', '2'))
+		return HTTP_EVENT_HTTP2;
+	return HTTP_EVENT_EXCHANGE;
+}
+
 /* The first bytes of a connection that are no HTTP/1 request. */
 static __always_inline void http_classify(struct scene *s, struct http_place *at, const struct http_scratch *d)
 {
 	struct connection *c = at->c;
+	__u32 kind = http_other_kind(d);
 
-	if (d->size >= 6 && d->data[0] == 0x16 && d->data[1] == 3 && d->data[5] == 1) {
-		/* A handshake record with a ClientHello (RFC 8446 §4, §5.1). */
+	if (kind == HTTP_EVENT_TLS) {
 		c->http = HTTP_STATE_TLS;
 		at->counters->tls++;
 		http_report(s, at, 0, HTTP_EVENT_TLS, 0);
-	} else if (d->size >= 14 && *(const __u32 *)d->data == WORD('P', 'R', 'I', ' ') && *(const __u32 *)(d->data + 4) == WORD('*', ' ', 'H', 'T') &&
-		   *(const __u32 *)(d->data + 8) == WORD('T', 'P', '/', '2')) {
-		/* The client's connection preface (RFC 9113 §3.4). */
+	} else if (kind == HTTP_EVENT_HTTP2) {
 		c->http = HTTP_STATE_HTTP2;
 		at->counters->http2++;
 		http_report(s, at, 0, HTTP_EVENT_HTTP2, 0);
@@ -293,6 +304,7 @@ static __always_inline void http_forward(struct scene *s, struct http_place *at,
 	d->request.method = method;
 	d->request.sequence = sequence;
 	d->request.started_ns = bpf_ktime_get_ns();
+	d->request.rule_id = s->soft ? s->soft_rule : 0;
 	at->counters->requests++;
 	c->http = bpf_map_update_elem(&http_requests, &at->key.v6, &d->request, BPF_ANY) ? HTTP_STATE_UNREAD : HTTP_STATE_WAITING;
 }
@@ -353,6 +365,7 @@ __noinline int http_observe(struct __sk_buff *skb, struct scene *s)
 	at.c = v6 ? connection_find(&at.key, 1) : connection_find(&at.key, 0);
 	if (!at.c || at.c->verdict == VERDICT_DENY)
 		return 0;
+	at.verdict = at.c->verdict;
 	at.is_reply = source_low != !!(at.c->flags & CONNECTION_FORWARD_FROM_LOW);
 	size = s->packet.l4_length - s->packet.l4_header;
 	if (size && size < 0x10000) {

@@ -3,6 +3,11 @@
 #ifndef PALISADE_JUDGE_H
 #define PALISADE_JUDGE_H
 
+/* struct scene.soft: a segment of a connection under soft rules, and what the connection table knows of it. */
+#define SOFT_SEGMENT 1 /* of a connection that is known; this packet has not been counted */
+#define SOFT_OPENS 2   /* its SYN */
+#define SOFT_UNKNOWN 3 /* of one whose beginning was not seen */
+
 #define DROP 0
 #define PASS 1
 #define PASS_AUDITED 2
@@ -189,6 +194,14 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 	}
 	if (tcp && c->verdict == VERDICT_L7)
 		counts = steer_connection(s, c, swapped);
+	if (c->verdict == VERDICT_SOFT && !swapped) {
+		if (!mid_stream && p->l4_length > p->l4_header) {
+			s->judgement.reason = REASON_UNPARSED; /* data with the SYN (RFC 7413) is nobody's to judge yet */
+			return report_drop(s, 0, direction, 0);
+		}
+		s->soft = mid_stream ? SOFT_UNKNOWN : SOFT_OPENS;
+		s->watch_http = 1;
+	}
 
 	if (tcp && (p->tcp_flags & TCP_RST))
 		return PASS; /* nothing will follow it */
@@ -268,6 +281,27 @@ static __always_inline void judge_again(struct scene *s, struct connection *c, i
 		report_connection(s, c, EVENT_SHADOW, REASON_NONE, is_reply);
 }
 
+/* The packet passes and is the connection's. */
+static __always_inline void connection_pass(struct connection *c, struct scene *s, int is_reply)
+{
+	const struct packet *p = &s->packet;
+
+	connection_touch(c, p->protocol, p->tcp_flags, p->length, s->now_ns, is_reply);
+	s->tracked = 1;
+}
+
+/* A packet of a connection whose content is judged: under soft rules it is counted when it has been. */
+static __always_inline void judge_content(struct scene *s, struct connection *c, int is_reply)
+{
+	if (c->verdict == VERDICT_SOFT && !is_reply) {
+		s->soft = s->watch_http = SOFT_SEGMENT;
+		return;
+	}
+	if (!is_steered(c) || steer_connection(s, c, is_reply))
+		connection_pass(c, s, is_reply);
+	s->watch_http = c->http < HTTP_STATE_OTHER;
+}
+
 static __always_inline int judge_family(struct scene *s, const int v6)
 {
 	const struct packet *p = &s->packet;
@@ -314,11 +348,12 @@ static __always_inline int judge_family(struct scene *s, const int v6)
 			if (question_refused(s, c->l7))
 				return drop_denied(s, c, REASON_L7, 0);
 		}
-		if (!is_steered(c) || steer_connection(s, c, is_reply)) {
-			connection_touch(c, p->protocol, p->tcp_flags, p->length, s->now_ns, is_reply);
-			s->tracked = 1;
+		if (c->verdict < VERDICT_L7 && !(c->flags & CONNECTION_STEERED)) {
+			connection_pass(c, s, is_reply);
+			s->watch_http = c->http < HTTP_STATE_OTHER;
+		} else {
+			judge_content(s, c, is_reply);
 		}
-		s->watch_http = c->http < HTTP_STATE_OTHER;
 		return c->verdict == VERDICT_AUDIT ? PASS_AUDITED : PASS;
 	}
 fresh:

@@ -22,11 +22,13 @@ struct scene {
 			__u32 arrived;    /* it was judged on its way out and has been turned round */
 			__u32 may_ask;    /* here the DNS question in a packet can be read, see dns_rules.h */
 			__u32 asked;      /* and has been; `question` is empty where it is no plain question */
-			__u32 unused;
+			__u16 soft;       /* the packet goes forward under soft rules on HTTP, see soft_http.h */
+			__u16 refuse;     /* and is refused: how that is answered */
 		};
 		__u64 cleared[8];
 	};
 	struct endpoint endpoint;
+	__u32 soft_rule; /* where `soft` is set: the rule that let its request pass */
 	__u64 now_ns;
 	__u32 generation;
 	__u32 bank;

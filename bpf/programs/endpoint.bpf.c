@@ -28,6 +28,8 @@
 #include "../lib/dns_watch.h"
 #include "../lib/http.h"
 #include "../lib/fast_path.h"
+#include "../lib/soft_report.h"
+#include "../lib/soft_http.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -149,17 +151,29 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 			dns_learn(skb, s, DNS_SCRATCH_INTERFACE);
 		dns_watch(skb, s, verdict == DROP);
 	}
+	/* Asked first, so that a packet of neither kind meets one question. */
+	if (!s->watch_http)
+		return verdict;
+	if (s->soft && verdict != DROP)
+		verdict = soft_judge(skb, s);
 	if (s->watch_http && s->packet.l4_header && (s->packet.l4_length > s->packet.l4_header || s->packet.tcp_flags & (TCP_FIN | TCP_RST)))
 		http_observe(skb, s);
 	return verdict;
 }
 
-static __always_inline int refuse_question(struct __sk_buff *skb, struct scene *s)
+#include "../lib/refuse.h"
+
+/* What is dropped, and the answer to it where it gets one. Returns what the program returns. */
+static __always_inline int refuse_packet(struct __sk_buff *skb, struct scene *s)
 {
 	struct reader from = { .skb = skb, .limit = skb->len };
 	__u16 protocol;
 
-	return dns_refuse(skb, s, layer3(skb, &from, &protocol));
+	if (s->refuse)
+		return refuse(skb, s, layer3(skb, &from, &protocol));
+	if (s->direction == DIRECTION_EGRESS && s->packet.protocol == IPPROTO_UDP)
+		return dns_refuse(skb, s, layer3(skb, &from, &protocol));
+	return TC_ACT_SHOT;
 }
 
 static __always_inline int at_interface(struct __sk_buff *skb, __u32 direction)
@@ -181,7 +195,7 @@ static __always_inline int at_interface(struct __sk_buff *skb, __u32 direction)
 	if (!s->arrived || verdict == DROP)
 		count_packet(s, verdict != DROP, verdict == PASS_AUDITED);
 	if (verdict == DROP)
-		return direction == DIRECTION_EGRESS && s->packet.protocol == IPPROTO_UDP ? refuse_question(skb, s) : TC_ACT_SHOT;
+		return refuse_packet(skb, s);
 	if (s->steer && direction == DIRECTION_INGRESS)
 		return steer_back(skb, s);
 	if (s->pass_mark)

@@ -7,7 +7,8 @@ import type { KernelFlowEvent } from './kernel-event.ts';
 
 /** By HTTP_METHOD_… of bpf/include/abi.h. */
 const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'CONNECT', 'TRACE'] as const;
-const VERDICTS = ['dropped', 'forwarded', 'audit', 'redirected'] as const;
+/** Under soft rules what passes is forwarded: only the gate's connections are redirected. */
+const VERDICTS = ['dropped', 'forwarded', 'audit', 'redirected', 'forwarded'] as const;
 const TCP = 6;
 
 /** The programs keep printable ASCII only. */
@@ -31,7 +32,7 @@ export function decodeHttpEvent(bytes: Uint8Array, at = 0): KernelFlowEvent {
     protocol: TCP,
     peerIdentity: record.peer_identity,
     verdict: VERDICTS[record.verdict] ?? 'error',
-    dropReason: 0,
+    dropReason: record.drop_reason,
     ruleId: record.rule_id,
     isReply: false,
     packets: 0n,

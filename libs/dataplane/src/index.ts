@@ -18,3 +18,4 @@ export * from './map-image.ts';
 export * from './name-image.ts';
 export * from './network-number.ts';
 export * from './plan.ts';
+export { softNumbers, type SoftImage } from './soft-image.ts';

@@ -23,6 +23,7 @@ import type { LocalEndpoint, ServiceAddress } from './local-endpoint.ts';
 import { dnsRulesOf, type DnsRules } from './dns-rules.ts';
 import { buildNameImage, type NameImage } from './name-image.ts';
 import { networkNumber } from './network-number.ts';
+import { buildSoftImage, softNumbers, type SoftImage } from './soft-image.ts';
 
 /** Digest of bytes, 32 of them (SHA-256); given by the caller, because this room has no crypto. */
 export type Digest = (...parts: readonly Uint8Array[]) => Uint8Array;
@@ -69,6 +70,7 @@ export interface MapImage {
   /** `struct service_key`s. */
   readonly services: readonly Uint8Array[];
   readonly names: NameImage;
+  readonly soft: SoftImage;
 }
 
 /** Two names with one number would mix their addresses. @throws DomainError `request.invalid` */
@@ -88,12 +90,13 @@ function contentImage(digest: Digest, keys: Uint8Array, values: Uint8Array, coun
   return { digest: hex(digest(keys, values)), keys, values, count };
 }
 
-function encodeEntries(entries: readonly PolicyEntry[], resolved: ResolvedNode): { keys: Uint8Array; values: Uint8Array } {
+function encodeEntries(entries: readonly PolicyEntry[], resolved: ResolvedNode, soft: ReadonlyMap<number, number>): { keys: Uint8Array; values: Uint8Array } {
   const keys = new Uint8Array(entries.length * POLICY_KEY.size);
   const values = new Uint8Array(entries.length * POLICY_ENTRY.size);
   const dns = dnsRulesOf(resolved.l7Rules);
   for (const [index, entry] of entries.entries()) {
     const questions = entry.verdict === 'l7' && entry.direction === 'egress' ? dns.get(entry.l7 ?? -1) : undefined;
+    const number = entry.verdict === 'l7' && entry.protocol === PROTOCOL_NUMBER.TCP ? soft.get(entry.l7 ?? -1) : undefined;
     const byRule = resolved.rules[entry.ruleId]?.kind === 'rule';
     POLICY_KEY.encode(
       {
@@ -108,9 +111,9 @@ function encodeEntries(entries: readonly PolicyEntry[], resolved: ResolvedNode):
     POLICY_ENTRY.encode(
       {
         rule_id: entry.ruleId,
-        verdict: VERDICT_NUMBER[questions === 'all' ? 'allow' : entry.verdict],
-        flags: (entry.log ? ENTRY_LOG : 0) | (isForGate(entry, resolved) ? ENTRY_GATE : 0) | (isOnQuestions(entry, questions) ? ENTRY_DNS : 0) | (byRule ? ENTRY_RULE : 0),
-        l7: entry.l7 ?? 0,
+        verdict: VERDICT_NUMBER[questions === 'all' ? 'allow' : number === undefined ? entry.verdict : 'soft'],
+        flags: (entry.log ? ENTRY_LOG : 0) | (number === undefined && isForGate(entry, resolved) ? ENTRY_GATE : 0) | (isOnQuestions(entry, questions) ? ENTRY_DNS : 0) | (byRule ? ENTRY_RULE : 0),
+        l7: number ?? entry.l7 ?? 0,
       },
       values,
       index * POLICY_ENTRY.size,
@@ -124,10 +127,10 @@ function isOnQuestions(entry: PolicyEntry, questions: DnsRules | undefined): boo
   return questions !== undefined && questions !== 'all' && entry.protocol === PROTOCOL_NUMBER.UDP;
 }
 
-/** Hard rules on HTTP are the gate's; soft ones have no enforcer, so that the programs drop. */
+/** Rules on HTTP that the programs do not judge themselves: hard ones, and soft ones that make too large tables. */
 function isForGate(entry: PolicyEntry, { l7Rules }: Pick<ResolvedNode, 'l7Rules'>): boolean {
   const rules = entry.verdict === 'l7' ? l7Rules[entry.l7 ?? -1] : undefined;
-  return rules !== undefined && rules.mode === 'hard' && rules.http !== undefined;
+  return rules?.http !== undefined;
 }
 
 /** The prefix lengths in use per direction, longest first, and whether a direction has entries at all. */
@@ -184,9 +187,10 @@ export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
 function policySetImage(resolved: ResolvedNode, digest: Digest): PolicySetImage {
   const policies = new Map<string, PolicyImage>();
   const byEndpoint = new Map<string, string>();
+  const soft = softNumbers(resolved.l7Rules);
   for (const endpoint of resolved.endpoints) {
     if (endpoint.entries.length === 0) continue;
-    const { keys, values } = encodeEntries(endpoint.entries, resolved);
+    const { keys, values } = encodeEntries(endpoint.entries, resolved, soft);
     const image = contentImage(digest, keys, values, endpoint.entries.length);
     if (!policies.has(image.digest)) policies.set(image.digest, { ...image, shape: policyShape(endpoint.entries) });
     byEndpoint.set(endpoint.key, image.digest);
@@ -253,5 +257,6 @@ export function buildMapImage(input: MapImageInput, digest: Digest): MapImage {
   });
   const resolvers = input.dnsResolvers ?? (input.services ?? []).filter(({ port, address }) => port === 53 && !address.includes('/'));
   const names = buildNameImage({ live: input.resolved.fqdn, shadow: input.shadow?.fqdn, dnsRules: dnsRulesOf(input.resolved.l7Rules), resolvers }, digest);
-  return { endpoints, live, ...(shadow && { shadow }), services: (input.services ?? []).map(serviceKey), names };
+  const soft = buildSoftImage(input.resolved.l7Rules, digest);
+  return { endpoints, live, ...(shadow && { shadow }), services: (input.services ?? []).map(serviceKey), names, soft };
 }

@@ -40,7 +40,7 @@ function desired(image: MapImage, more: Partial<DesiredBank> = {}): DesiredBank 
 
 const NO_ADDRESSES = Object.fromEntries(ADDRESS_MAP_NAMES.map((name) => [name, ''])) as Record<AddressMapName, string>;
 const EMPTY_BANK: ObservedBank = {
-  contentDigest: '', bundleGeneration: '', policyRevision: 0, identityRevision: 0, programDigest: '', namesDigest: '',
+  contentDigest: '', bundleGeneration: '', policyRevision: 0, identityRevision: 0, programDigest: '', namesDigest: '', softDigest: '',
   addressDigests: NO_ADDRESSES, shadowAddressDigests: NO_ADDRESSES, endpoints: [],
 };
 const FRESH: ObservedState = {
@@ -55,6 +55,7 @@ function applied(before: ObservedState, target: DesiredBank): ObservedState {
     addressDigests: Object.fromEntries(ADDRESS_MAP_NAMES.map((name) => [name, target.image.live.addresses[name].digest])) as Record<AddressMapName, string>,
     shadowAddressDigests: NO_ADDRESSES,
     namesDigest: target.image.names.digest,
+    softDigest: target.image.soft.digest,
     endpoints: target.image.endpoints,
   };
   return {

@@ -33,6 +33,8 @@ export interface ObservedBank {
   readonly shadowAddressDigests: Readonly<Record<AddressMapName, string>>;
   /** Of selectors, classes and resolvers; empty: none. */
   readonly namesDigest: string;
+  /** Of soft HTTP rules; empty: none. */
+  readonly softDigest: string;
   readonly endpoints: readonly ObservedEndpoint[];
 }
 
@@ -77,6 +79,7 @@ export type Action =
   | { readonly kind: 'fill-bank'; readonly bank: number; readonly rows: readonly BankRow[] }
   | { readonly kind: 'set-addresses'; readonly bank: number; readonly map: AddressMapName; readonly digest: string; readonly set: 'live' | 'shadow' }
   | { readonly kind: 'set-names'; readonly bank: number }
+  | { readonly kind: 'set-soft-rules'; readonly bank: number }
   | { readonly kind: 'write-bank-state'; readonly bank: number; readonly generation: bigint }
   | { readonly kind: 'swap-programs'; readonly slots: readonly number[] }
   | { readonly kind: 'activate'; readonly generation: bigint; readonly shadow: boolean }
@@ -120,6 +123,7 @@ function inForce(bank: ObservedBank, desired: DesiredBank): boolean {
     bank.identityRevision === desired.identityRevision &&
     bank.programDigest === desired.programDigest &&
     bank.namesDigest === desired.image.names.digest &&
+    bank.softDigest === desired.image.soft.digest &&
     changedRows(bank.endpoints, desired.image.endpoints).length === 0 &&
     sameAddresses(bank.addressDigests, desired.image.live) &&
     sameAddresses(bank.shadowAddressDigests, desired.image.shadow)
@@ -151,6 +155,7 @@ function bankActions(observed: ObservedState, desired: DesiredBank): { before: A
   const rows = changedRows(target.endpoints, desired.image.endpoints);
   if (rows.length > 0) before.push({ kind: 'fill-bank', bank, rows });
   if (target.namesDigest !== desired.image.names.digest) before.push({ kind: 'set-names', bank });
+  if (target.softDigest !== desired.image.soft.digest) before.push({ kind: 'set-soft-rules', bank });
   before.push({ kind: 'write-bank-state', bank, generation });
 
   const current = observed.banks[bankOf(observed.generation)];

@@ -8,7 +8,7 @@ const PROTOCOLS: Readonly<Record<number, string>> = { 1: 'ICMPv4', 6: 'TCP', 17:
 const WITHOUT_PORTS = [1, 58];
 const DROP_NAMES: Readonly<Record<string, string>> = {
   'policy-denied': 'POLICY_DENIED', 'policy-denied-by-rule': 'POLICY_DENY', 'table-full': 'CT_MAP_INSERTION_FAILED', 'invalid-packet': 'INVALID_PACKET_DROPPED',
-  'fragment-unknown': 'FIRST_LOGICAL_DATAGRAM_FRAGMENT_NOT_FOUND', 'unsupported-protocol': 'UNKNOWN_L4_PROTOCOL', 'l7-denied': 'POLICY_DENIED',
+  'fragment-unknown': 'FIRST_LOGICAL_DATAGRAM_FRAGMENT_NOT_FOUND', 'unsupported-protocol': 'UNKNOWN_L4_PROTOCOL', 'l7-denied': 'POLICY_DENIED', 'l7-unparsed': 'POLICY_DENIED',
   'invalid-connection-state': 'UNKNOWN_CONNECTION_TRACKING_STATE',
 };
 /** Seconds, as Hubble's HTTP histogram has them. */

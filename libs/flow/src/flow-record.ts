@@ -120,6 +120,8 @@ export const DROP_REASON = {
   'table-full': 6,
   'l7-denied': 7,
   'invalid-connection-state': 8,
+  /** Under soft rules on HTTP: not a request that can be judged by itself. */
+  'l7-unparsed': 9,
 } as const;
 export type DropReason = keyof typeof DROP_REASON;
 

@@ -27,6 +27,7 @@ import { ifindexOf, type Attachments } from './attachments.ts';
 import { rowKey, type MapSet } from './map-set.ts';
 import { writeNames } from './name-tables.ts';
 import type { Pins } from './pins.ts';
+import { writeSoftRules } from './soft-tables.ts';
 
 const KEY_SIZE: Readonly<Record<AddressMapName, number>> = { addresses4: 8, addresses6: 20, prefixes4: 12, prefixes6: 24 };
 const DIRTY = new Uint8Array(32).fill(0xff);
@@ -175,6 +176,7 @@ function bankState(context: ExecutionContext, generation: bigint): Uint8Array {
     shadow_address_digest: digests(desired.image.shadow),
     program_digest: unhex(desired.programDigest),
     names_digest: unhex(desired.image.names.digest),
+    soft_digest: unhex(desired.image.soft.digest),
   });
 }
 
@@ -224,6 +226,9 @@ export function executeAction(action: Action, context: ExecutionContext): void {
       return;
     case 'set-names':
       writeNames(kernel, maps, context.desired.image.names, action.bank);
+      return;
+    case 'set-soft-rules':
+      writeSoftRules(kernel, maps, context.desired.image.soft, action.bank);
       return;
     case 'write-bank-state':
       kernel.update(maps.map('bank_states'), rowKey(action.bank), bankState(context, action.generation));

@@ -36,6 +36,7 @@ function readBank(kernel: KernelPort, maps: MapSet, bank: number, endpoints: rea
     addressDigests: addressDigests(state.address_digest),
     shadowAddressDigests: addressDigests(state.shadow_address_digest),
     namesDigest: digestText(state.names_digest) ?? '',
+    softDigest: digestText(state.soft_digest) ?? '',
     endpoints,
   };
 }

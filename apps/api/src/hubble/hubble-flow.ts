@@ -15,6 +15,7 @@ export const HUBBLE_DROP_REASON: Readonly<Record<FlowDropReason, DropReason>> = 
   'unsupported-protocol': DropReason.UNKNOWN_L4_PROTOCOL,
   'table-full': DropReason.CT_MAP_INSERTION_FAILED,
   'l7-denied': DropReason.POLICY_DENIED,
+  'l7-unparsed': DropReason.POLICY_DENIED,
   'invalid-connection-state': DropReason.UNKNOWN_CONNECTION_TRACKING_STATE,
 };
 

@@ -1,13 +1,13 @@
 /** Numbers of bpf/include/abi.h that user space needs. A test reads them out of the header. */
 
-export const PALISADE_ABI = 5;
+export const PALISADE_ABI = 6;
 export const PALISADE_BANKS = 2;
 export const MAX_ENDPOINTS = 4096;
 export const MAX_ADDRESS_MAPS = 4;
 export const MAX_DIRECT_IFINDEX = 16384;
 
 export const DIRECTION_NUMBER = { ingress: 0, egress: 1 } as const;
-export const VERDICT_NUMBER = { deny: 0, allow: 1, audit: 2, l7: 3 } as const;
+export const VERDICT_NUMBER = { deny: 0, allow: 1, audit: 2, l7: 3, soft: 4 } as const;
 export const EVENT_KIND = { new: 1, delta: 2, closed: 3, dropped: 4, shadow: 5, l7: 6, dns: 7 } as const;
 
 export const ENTRY_LOG = 0x01;
@@ -41,6 +41,11 @@ export const HTTP_EVENT_TLS = 2;
 export const HTTP_EVENT_HTTP2 = 3;
 export const HTTP_PATH_CUT = 0x01;
 export const HTTP_TRANSLATED = 0x02;
+
+export const SOFT_WORDS = 32768;
+export const SOFT_MASKS = 256;
+export const SOFT_RULES = 64;
+export const MAX_SOFT_SETS = 256;
 
 export const DNS_EVENT_REFUSED = 2;
 export const DNS_TRANSLATED = 0x01;

@@ -192,7 +192,7 @@ export const HTTP_EVENT = layout('http_event', {
   backend_port: ['u16'],
   slot: ['u16'],
   status: ['u16'],
-  reserved: ['u16'],
+  drop_reason: ['u16'],
   ifindex: ['u32'],
   peer_identity: ['u32'],
   rule_id: ['u32'],
@@ -234,6 +234,18 @@ export const DNS_EVENT = layout('dns_event', {
 
 export const HTTP_GATE = layout('http_gate', { port4_be: ['u16'], port6_be: ['u16'], reserved: ['u32'] });
 
+export const SOFT_RULES_TABLES = layout('soft_rules', {
+  masks: ['u64', 256],
+  needs: ['u64', 64],
+  once: ['u64'],
+  rule_ids: ['u32', 64],
+  starts: ['u16', 4],
+  classes: ['u8', 1024],
+  words: ['u16', 32768],
+});
+
+export const SOFT_STREAM = layout('soft_stream', { head: ['u32'], body: ['u32'], end: ['u32'], refused: ['u8'], reserved: ['u8', 3] });
+
 export const HTTP_COUNTERS = layout('http_counters', {
   requests: ['u64'],
   unparsed: ['u64'],
@@ -259,6 +271,7 @@ export const BANK_STATE = layout('bank_state', {
   shadow_address_digest: ['u8', 128],
   program_digest: ['u8', 32],
   names_digest: ['u8', 32],
+  soft_digest: ['u8', 32],
 });
 
 export const ENDPOINT_STATE = layout('endpoint_state', {

@@ -21,6 +21,7 @@ import {
   MAX_DIRECT_IFINDEX,
   MAX_ENDPOINTS,
   MAX_NAME_SELECTORS,
+  MAX_SOFT_SETS,
   NAME_CLASS_KEY,
   NAME_KEY,
   NAME_SELECTOR,
@@ -29,6 +30,7 @@ import {
   PROCESS,
   PROCESS_EXECUTION,
   SERVICE_KEY,
+  SOFT_STREAM,
   type MapType,
 } from '@palisade/dataplane';
 
@@ -77,6 +79,8 @@ export const MAP_DEFINITIONS: Readonly<Record<string, MapDefinition>> = {
   http_events: { type: 'ring-buffer', keySize: 0, valueSize: 0, maxEntries: 1 << 20 },
   dns_events: { type: 'ring-buffer', keySize: 0, valueSize: 0, maxEntries: 512 << 10 },
   http_gate: array(HTTP_GATE.size, 1),
+  soft_rules: array(4, PALISADE_BANKS * MAX_SOFT_SETS, 'array-of-maps'),
+  soft_streams: { type: 'lru-hash', keySize: CONNECTION_KEY6.size, valueSize: SOFT_STREAM.size, maxEntries: 32768 },
   http_counters: array(HTTP_COUNTERS.size, 1, 'percpu-array'),
   bank_states: array(BANK_STATE.size, PALISADE_BANKS),
   endpoint_states: array(ENDPOINT_STATE.size, BANKED),

@@ -3,7 +3,7 @@
 import { machineOf, type Machine } from './machine.ts';
 
 const ch = (text: string): number => text.charCodeAt(0);
-const bytesOf = (text: string): ReadonlySet<number> => new Set([...text].map(ch));
+const bytesOf = (text: string): ReadonlySet<number> => new Set(Array.from(text, ch));
 const ALNUM = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const TOKEN = bytesOf(`!#$%&'*+-.^_\`|~${ALNUM}`);
 const UNRESERVED = bytesOf(`-._~${ALNUM}`);

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { CONNECTION, type Descriptor, type KernelFlowEvent } from '@palisade/dataplane';
+import { CONNECTION, type Descriptor, type KernelFlowEvent, type TestRun } from '@palisade/dataplane';
 import { NativeKernel } from '@palisade/kernel';
 import type { PolicyEntry, ResolvedNode } from '@palisade/policy';
 import type { DesiredState, Enforcer } from '../enforcer.ts';
@@ -73,7 +73,7 @@ export class PacketLab {
     return found;
   }
 
-  #run(name: string, frame: Uint8Array, repeat = 1): { result: number; durationNs: number } {
+  #run(name: string, frame: Uint8Array, repeat = 1): TestRun {
     return this.kernel.inNetworkNamespace(`/run/netns/${this.#id}`, () => this.kernel.testRun(this.program(name), frame, { repeat }));
   }
 
@@ -86,6 +86,12 @@ export class PacketLab {
   /** What arrives for the workload. */
   receives(frame: Uint8Array): boolean {
     return this.#run('to_endpoint', frame).result !== SHOT;
+  }
+
+  /** What becomes of a packet that the workload sends: undefined where it is dropped, and whether it was turned round. */
+  answerTo(frame: Uint8Array): { readonly packet: Uint8Array; readonly turned: boolean } | undefined {
+    const { result, packet } = this.#run('from_endpoint', frame);
+    return result === SHOT ? undefined : { packet, turned: result === REDIRECT };
   }
 
   /** Loads one more program over the same maps, under its own name. */
