@@ -131,12 +131,21 @@ describe('settings', () => {
     expect(codes(withMode('off'))).toEqual(['value.enum /metadata']);
   });
 
-  test('content rules are hard; soft ones, which no node enforces, are refused', () => {
+  test('content rules are hard unless the policy asks for soft ones', () => {
     const spec = '{endpointSelector: {}, ingress: [{toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{}]}}]}]}';
     const modeOf = (text: string) => parsePolicies(text).documents[0]?.blocks[0]?.rules[0]?.ports[0]?.l7;
     expect(modeOf(cilium(spec))).toMatchObject({ mode: 'hard' });
     expect(modeOf(cilium(spec, '{name: c, annotations: {palisade.io/l7-mode: hard}}'))).toMatchObject({ mode: 'hard' });
-    expect(codes(cilium(spec, '{name: c, annotations: {palisade.io/l7-mode: soft}}'))).toEqual(['l7.invalid /metadata']);
+    expect(modeOf(cilium(spec, '{name: c, annotations: {palisade.io/l7-mode: soft}}'))).toMatchObject({ mode: 'soft' });
+    expect(codes(cilium(spec, '{name: c, annotations: {palisade.io/l7-mode: loose}}'))).toEqual(['value.enum /metadata']);
+  });
+
+  test('soft rules that make too large tables are refused, hard ones are not', () => {
+    const spec = '{endpointSelector: {}, ingress: [{}, {toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{path: "/(a|b)*a(a|b){20}"}]}}]}]}';
+    const policy = (mode: string) => cilium(spec, `{name: c, annotations: {palisade.io/l7-mode: ${mode}}}`);
+    expect(codes(policy('hard'))).toEqual([]);
+    expect(codes(policy('soft'))).toEqual(['l7.invalid /spec']);
+    expect(parsePolicies(policy('soft')).problems[0]?.message).toContain('ingress[1].toPorts[0]');
   });
 
   test('namespace, revision and log value arrive in the IR', () => {

@@ -33,9 +33,6 @@ export function annotatedModes(
 ): { mode: PolicyMode; l7: L7Mode } | undefined {
   const mode = annotation(metadata, MODE_ANNOTATION, MODES, defaultMode, node, reading);
   const l7 = annotation(metadata, L7_MODE_ANNOTATION, L7_MODES, 'hard', node, reading);
-  if (l7 === 'soft') {
-    return reading.error(node, 'l7.invalid', `${L7_MODE_ANNOTATION}: soft is not available: nothing judges content in the kernel yet. Leave the annotation out; rules on HTTP are then enforced by the node's HTTP gate.`);
-  }
   return mode === undefined || l7 === undefined ? undefined : { mode, l7 };
 }
 

@@ -5,6 +5,7 @@ import { cidrGroup, cidrGroupSpec } from './cidr-group.ts';
 import { compileCiliumSpec, requiresOf } from './cilium/compile.ts';
 import type { Requires } from './cilium/legacy-requires.ts';
 import { ciliumSpec } from './cilium/schema.ts';
+import { checkSoftRules } from './cilium/soft-rules.ts';
 import { compileClusterNetworkPolicy } from './cluster-network-policy/compile.ts';
 import { clusterNetworkPolicySpec } from './cluster-network-policy/schema.ts';
 import { metadata } from './kubernetes/metadata.ts';
@@ -94,7 +95,8 @@ const ciliumPolicy =
       const modes = annotatedModes(value.metadata, fieldOrSelf(node, 'metadata'), options.defaultMode, reading);
       if (modes === undefined) return undefined;
       const specs = [...(value.spec === undefined ? [] : [value.spec]), ...(value.specs ?? [])];
-      const blocks = specs.flatMap((one, i) => compileCiliumSpec(i, one, value.metadata.namespace, modes.l7));
+      const blocks = checkSoftRules(specs.flatMap((one, i) => compileCiliumSpec(i, one, value.metadata.namespace, modes.l7)), node, reading);
+      if (blocks === undefined) return undefined;
       return {
         policy: finishPolicy({ kind, ...value.metadata }, { mode: modes.mode, revision: options.revision }, blocks),
         requires: specs.flatMap((one) => requiresOf(one, value.metadata.namespace)),
