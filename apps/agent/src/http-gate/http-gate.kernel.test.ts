@@ -238,6 +238,20 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
     expect(http.requests.map(({ url }) => url)).toEqual(['/public/both']);
   });
 
+  it('goes together with soft rules at the other end, which the kernel judges before', async () => {
+    await apply(atBoth, [{ mode: 'soft', http: [{ path: '/public/.*', ruleId: 100 }] }, { mode: 'hard', http: [{ path: '.*/both', ruleId: 200 }] }]);
+    expect([await ask('/public/both'), await ask('/public/one'), await ask('/other/both')]).toEqual([200, 403, 403]);
+    expect(http.requests.map(({ url }) => url)).toEqual(['/public/both']);
+    await apply(atBoth, [{ mode: 'hard', http: [{ path: '/public/.*', ruleId: 100 }] }, { mode: 'soft', http: [{ path: '.*/both', ruleId: 200 }] }]);
+    expect([await ask('/public/both'), await ask('/public/one'), await ask('/other/both')]).toEqual([200, 403, 403]);
+  });
+
+  it('enforces soft rules that are too large for the kernel', async () => {
+    await apply(atServer, [{ mode: 'soft', http: [{ path: '/(a|b)*a(a|b){20}', ruleId: 106 }] }]);
+    expect([await ask(`/b${'a'.repeat(21)}`), await ask(`/${'b'.repeat(21)}`)]).toEqual([200, 403]);
+    expect((await requests()).map(({ verdict, ruleId }) => [verdict, ruleId])).toEqual([['redirected', 106], ['dropped', 2]]);
+  });
+
   it('does not stand between a pod and probes of its own node, even where a rule on HTTP names every peer', async () => {
     const facts: ClusterFacts = {
       clusterName: 'lab', identityRevision: 1, services: [], cidrGroups: [], hostFirewall: false,
