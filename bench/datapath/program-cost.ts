@@ -4,12 +4,15 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { segment as httpSegment } from '../../apps/agent/src/enforcer/testing/http-packet.ts';
 import { PacketLab } from '../../apps/agent/src/enforcer/testing/packet-lab.ts';
 import { TCP, frame, ipv4, ipv6, tcp } from '../../apps/agent/src/enforcer/testing/packet.ts';
+import { entry, resolvedNode } from '../../apps/agent/src/enforcer/testing/resolved-fixture.ts';
 import { policyOf } from './configurations.ts';
 import { FRESH_PROGRAM, loadFreshTuples } from './fresh-tuples.ts';
 
 const OUT = { from: '10.1.0.1', to: '10.2.0.2' };
 const OUT6 = { from: 'fd01::1', to: 'fd02::2' };
 const SERVER = 900_001;
+const ADDRESSES = [`${OUT.to}/32`, `${OUT6.to}/128`].map((cidr) => ({ cidr, peerClass: SERVER, identity: 1000 }));
+const ENDPOINT = 'pod/lab/subject';
 const STATISTICS = '/proc/sys/kernel/bpf_stats_enabled';
 const REQUEST = 'GET /api/v1/orders HTTP/1.1\r\nHost: orders.shop.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n';
 /** Short rounds and many of them: a round that nothing interrupted is then among them also on a busy machine. */
@@ -29,6 +32,8 @@ export interface ProgramCosts {
   readonly deny_fresh_ns: number;
   /** The segment of an HTTP request: method, path and host are read and kept. Cold caches: each is a run of its own. */
   readonly http_ns: number;
+  /** The same segment under soft rules on HTTP: its whole head is judged besides. */
+  readonly soft_http_ns: number;
   /** A segment with payload of a connection that is found to speak something else. */
   readonly payload_ns: number;
 }
@@ -47,7 +52,6 @@ async function least(rounds: number, measure: () => number, between?: () => Prom
 export async function measurePrograms(rounds: number): Promise<ProgramCosts> {
   const lab = new PacketLab();
   try {
-    const addresses = [{ cidr: `${OUT.to}/32`, peerClass: SERVER, identity: 1000 }, { cidr: `${OUT6.to}/128`, peerClass: SERVER, identity: 1000 }];
     const segment = tcp(1000, 5000, TCP.ack);
     const packet4 = frame(ipv4(OUT, 6, segment));
     const packet6 = frame(ipv6(OUT6, 6, segment));
@@ -60,11 +64,11 @@ export async function measurePrograms(rounds: number): Promise<ProgramCosts> {
       await lab.events();
     };
 
-    await lab.apply(policyOf(100_000), addresses, { endpoints: [] });
+    await lab.apply(policyOf(100_000), ADDRESSES, { endpoints: [] });
     loadFreshTuples(lab);
     const harness = await least(rounds, cost(packet4));
     const freshHarness = await least(rounds, fresh(opening));
-    await lab.apply(policyOf(100_000), addresses);
+    await lab.apply(policyOf(100_000), ADDRESSES);
     lab.sends(packet4);
     lab.sends(packet6);
     const costs = {
@@ -82,8 +86,23 @@ export async function measurePrograms(rounds: number): Promise<ProgramCosts> {
   }
 }
 
-/** A request is read once per connection here, so each is a run of its own, which the kernel times; other payload repeats. */
-async function httpCosts(lab: PacketLab, harness: number, rounds: number): Promise<Pick<ProgramCosts, 'http_ns' | 'payload_ns'>> {
+/** One request on each of many connections: a run of its own, which the kernel times. The least of some rounds. */
+async function requestCost(lab: PacketLab): Promise<number> {
+  const times: number[] = [];
+  for (let round = 0; round < 4; round += 1) {
+    lab.forget();
+    for (let port = 2000; port < 8000; port += 1) lab.sends(frame(ipv4(OUT, 6, tcp(port, 5000))));
+    await lab.events();
+    const start = lab.kernel.programInfo(lab.program('from_endpoint'));
+    for (let port = 2000; port < 8000; port += 1) lab.sends(frame(ipv4(OUT, 6, httpSegment(port, 5000, 2, REQUEST))));
+    const end = lab.kernel.programInfo(lab.program('from_endpoint'));
+    times.push((end.runTimeNs - start.runTimeNs) / (end.runCount - start.runCount));
+  }
+  return Math.round(Math.min(...times));
+}
+
+/** A request is read once per connection here; other payload repeats. */
+async function httpCosts(lab: PacketLab, harness: number, rounds: number): Promise<Pick<ProgramCosts, 'http_ns' | 'soft_http_ns' | 'payload_ns'>> {
   const other = frame(ipv4(OUT, 6, httpSegment(40_000, 5000, 2, '\0\0\0\x05other protocol')));
   lab.sends(frame(ipv4(OUT, 6, tcp(40_000, 5000))));
   lab.sends(other);
@@ -91,17 +110,11 @@ async function httpCosts(lab: PacketLab, harness: number, rounds: number): Promi
   const before = readFileSync(STATISTICS, 'utf8');
   writeFileSync(STATISTICS, '1');
   try {
-    const times: number[] = [];
-    for (let round = 0; round < 4; round += 1) {
-      lab.forget();
-      for (let port = 2000; port < 8000; port += 1) lab.sends(frame(ipv4(OUT, 6, tcp(port, 5000))));
-      await lab.events();
-      const start = lab.kernel.programInfo(lab.program('from_endpoint'));
-      for (let port = 2000; port < 8000; port += 1) lab.sends(frame(ipv4(OUT, 6, httpSegment(port, 5000, 2, REQUEST))));
-      const end = lab.kernel.programInfo(lab.program('from_endpoint'));
-      times.push((end.runTimeNs - start.runTimeNs) / (end.runCount - start.runCount));
-    }
-    return { http_ns: Math.round(Math.min(...times)), payload_ns: payload };
+    const plain = await requestCost(lab);
+    const rules = [{ method: 'GET', path: '/api/v[0-9]+/orders(/[0-9]+)?', ruleId: 2 }, { method: 'POST', path: '/api/v[0-9]+/orders', ruleId: 4 }];
+    const entries = [entry('egress', 0, 0, 0, 'deny', 1), { ...entry('egress', SERVER, 6, 5000, 'l7', 2), l7: 0 }];
+    await lab.applyNode({ ...resolvedNode({ [ENDPOINT]: entries }, ADDRESSES, 1_000), l7Rules: [{ mode: 'soft', http: rules }] });
+    return { http_ns: plain, soft_http_ns: await requestCost(lab), payload_ns: payload };
   } finally {
     writeFileSync(STATISTICS, before);
   }
