@@ -101,8 +101,10 @@ struct soft_stream {
 	__u32 head; /* its first byte */
 	__u32 body; /* the first one after its head */
 	__u32 end;  /* the first one after its body */
-	__u8 refused; /* SOFT_REFUSED_… */
-	__u8 reserved[3];
+	__u32 ahead; /* where `stalled`: the least sequence number behind a gap */
+	__u8 stalled; /* how often it has come */
+	__u8 refused; /* how the connection was refused, see lib/soft_http.h */
+	__u16 reserved;
 };
 
 struct http_counters {

@@ -9,6 +9,7 @@
 #define PALISADE_SOFT_HTTP_H
 
 #define SOFT_HEAD_BYTES 4096
+#define SOFT_STALLED 4 /* a tail loss probe (RFC 8985 §7) and a few time-outs */
 #define SOFT_MAX_BODY (1U << 30) /* differences of sequence numbers stay plain */
 
 /* Parts of a head, by their table. */
@@ -192,8 +193,24 @@ static __always_inline int soft_judge_head(struct __sk_buff *skb, struct scene *
 	stream->head = at->sequence;
 	stream->body = body;
 	stream->end = end;
+	stream->stalled = 0;
 	s->soft_rule = rules->rule_ids[rule];
 	return SOFT_PASS;
+}
+
+/*
+ * A segment behind a gap: the sender says it again once it has said what is missing. One that comes again and again while
+ * nothing else does stands behind data that passed unseen, as under break-glass.
+ */
+static __always_inline int soft_behind_gap(struct soft_stream *stream, __u32 sequence)
+{
+	if (!stream->stalled || (__s32)(sequence - stream->ahead) < 0) {
+		stream->ahead = sequence;
+		stream->stalled = 1;
+	} else if (sequence == stream->ahead && ++stream->stalled > SOFT_STALLED) {
+		return SOFT_RESET;
+	}
+	return SOFT_DROP;
 }
 
 static __always_inline int soft_judge_segment(struct __sk_buff *skb, struct scene *s, struct soft_place *at)
@@ -217,8 +234,10 @@ static __always_inline int soft_judge_segment(struct __sk_buff *skb, struct scen
 	if (at->sequence == stream->end || at->sequence == stream->head)
 		return soft_judge_head(skb, s, at);
 	after_body = (__s32)(stream->end - at->sequence);
-	if ((__s32)(at->sequence - stream->body) < 0 || after_body < 0)
-		return SOFT_DROP; /* what came before, or what a lost segment stands before */
+	if (after_body < 0)
+		return soft_behind_gap(stream, at->sequence);
+	if ((__s32)(at->sequence - stream->body) < 0)
+		return SOFT_DROP; /* what came before */
 	return at->payload <= (__u32)after_body ? SOFT_PASS : SOFT_RESET;
 }
 

@@ -244,6 +244,15 @@ describe.skipIf(unavailable)('soft rules on HTTP in the kernel', () => {
     expect(one.asks(get('/public/c'))).toBe('passes');
   });
 
+  it('reset a connection that goes on behind data which passed unseen', () => {
+    const one = new Exchange();
+    expect(one.asks(get('/public/a'))).toBe('passes');
+    one.answers();
+    const next = one.sent + get('/public/unseen').length;
+    const fates = Array.from({ length: 5 }, () => one.at(next, get('/public/b')));
+    expect(fates).toEqual(['is dropped', 'is dropped', 'is dropped', 'is dropped', 'reset']);
+  });
+
   it('follow sequence numbers past their end', () => {
     const one = new Exchange({ first: 0xffffffff - 20 });
     expect(one.asks(get('/public/a'))).toBe('passes');

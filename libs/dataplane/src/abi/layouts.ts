@@ -244,7 +244,7 @@ export const SOFT_RULES_TABLES = layout('soft_rules', {
   words: ['u16', 32768],
 });
 
-export const SOFT_STREAM = layout('soft_stream', { head: ['u32'], body: ['u32'], end: ['u32'], refused: ['u8'], reserved: ['u8', 3] });
+export const SOFT_STREAM = layout('soft_stream', { head: ['u32'], body: ['u32'], end: ['u32'], ahead: ['u32'], stalled: ['u8'], refused: ['u8'], reserved: ['u16'] });
 
 export const HTTP_COUNTERS = layout('http_counters', {
   requests: ['u64'],
