@@ -1,16 +1,38 @@
 import type { FlowColumns } from '@palisade/flow';
 import type { DictionaryName } from './flow-tables.ts';
 
-/** Columns of `palisade.flow` in the order in which rows are written. */
-export const FLOW_COPY_COLUMNS = [
+/** Columns that most flows have no value for: they are written only where a row of the COPY has one. */
+export interface SeldomColumns {
+  readonly process: boolean;
+  readonly http: boolean;
+  readonly dns: boolean;
+  readonly rtt: boolean;
+  readonly latency: boolean;
+  readonly weight: boolean;
+  readonly shadow: boolean;
+  readonly status: boolean;
+}
+
+const COMMON_COLUMNS = [
   'tenant_id', 'last_seen', 'batch_id', 'packets', 'bytes', 'reply_packets', 'reply_bytes', 'duration_us', 'source_id', 'destination_id',
-  'observer_id', 'stamp_id', 'policy_set_id', 'process_id', 'pid', 'http_id', 'dns_id', 'rtt_us', 'latency_us', 'weight', 'source_port',
-  'destination_port', '"row"', 'protocol', 'event', 'direction', 'verdict', 'drop_reason', 'shadow_verdict', 'tcp_flags', 'http_status', 'is_reply',
+  'observer_id', 'stamp_id', 'policy_set_id', 'source_port', 'destination_port', '"row"', 'protocol', 'event', 'direction', 'verdict',
+  'drop_reason', 'tcp_flags', 'is_reply',
 ] as const;
 
-const FIELDS = FLOW_COPY_COLUMNS.length;
+/** In the order in which rows are written. */
+const SELDOM_COLUMNS = {
+  process: ['process_id', 'pid'], http: ['http_id'], dns: ['dns_id'], rtt: ['rtt_us'], latency: ['latency_us'], weight: ['weight'],
+  shadow: ['shadow_verdict'], status: ['http_status'],
+} as const satisfies Record<keyof SeldomColumns, readonly string[]>;
+
+/** Columns of `palisade.flow` in the order in which rows are written; the others become NULL. */
+export function copyColumns(seldom: SeldomColumns): string[] {
+  const names = Object.keys(SELDOM_COLUMNS) as (keyof SeldomColumns)[];
+  return [...COMMON_COLUMNS, ...names.flatMap((name) => (seldom[name] ? SELDOM_COLUMNS[name] : []))];
+}
+
 /** More than any row takes: a count of fields, and 4 bytes of length and up to 8 of value for each; the tenant has 16. */
-const ROW_ROOM = 2 + FIELDS * 12 + 16;
+const ROW_ROOM = 2 + (COMMON_COLUMNS.length + Object.values(SELDOM_COLUMNS).flat().length) * 12 + 16;
 const INT2 = 0x7fff;
 const INT4 = 0x7fff_ffff;
 const HIGH = 0x1_0000_0000;
@@ -94,11 +116,9 @@ function boolean(view: DataView, at: number, value: number): number {
  * Writes one row. Every column is read by its own expression: one that reads several, whose elements differ in type, makes
  * this loop many times slower.
  */
-function writeRow(view: DataView, start: number, { tenant, batchId, columns, ids }: CopySource, row: number): number {
+function writeRow(view: DataView, start: number, fields: number, { tenant, batchId, columns, ids }: CopySource, seldom: SeldomColumns, row: number): number {
   const context = columns.context[row] ?? 0;
-  const process = columns.process[row] ?? 0;
-  const weight = columns.weight[row] ?? 0;
-  view.setInt16(start, FIELDS);
+  view.setInt16(start, fields);
   let at = tenantId(view, start + 2, tenant);
   at = int8(view, at, (columns.lastSeenUs[row] ?? 0) - POSTGRES_EPOCH_US);
   at = int8(view, at, batchId);
@@ -112,13 +132,6 @@ function writeRow(view: DataView, start: number, { tenant, batchId, columns, ids
   at = int4(view, at, ids.observers[context] ?? 0);
   at = int4(view, at, ids.stamps[context] ?? 0);
   at = optionalId(view, at, columns.policySet[row] ?? 0, ids.policySets);
-  at = optionalId(view, at, process, ids.processes);
-  at = int4OrAbsent(view, at, process === 0 ? 0 : (columns.processes[process - 1]?.pid ?? 0));
-  at = optionalId(view, at, columns.http[row] ?? 0, ids.httpRequests);
-  at = optionalId(view, at, columns.dns[row] ?? 0, ids.dnsAnswers);
-  at = int4OrAbsent(view, at, columns.rttUs[row] ?? 0);
-  at = int4OrAbsent(view, at, columns.latencyUs[row] ?? 0);
-  at = int4OrAbsent(view, at, weight === 1 ? 0 : weight);
   at = int4(view, at, columns.sourcePort[row] ?? 0);
   at = int4(view, at, columns.destinationPort[row] ?? 0);
   at = int2(view, at, row);
@@ -127,14 +140,29 @@ function writeRow(view: DataView, start: number, { tenant, batchId, columns, ids
   at = int2(view, at, columns.direction[row] ?? 0);
   at = int2(view, at, columns.verdict[row] ?? 0);
   at = int2OrAbsent(view, at, columns.dropReason[row] ?? 0);
-  at = int2OrAbsent(view, at, columns.shadowVerdict[row] ?? 0);
   at = int2OrAbsent(view, at, columns.tcpFlags[row] ?? 0);
-  at = int2OrAbsent(view, at, columns.httpStatus[row] ?? 0);
-  return boolean(view, at, columns.isReply[row] ?? 0);
+  at = boolean(view, at, columns.isReply[row] ?? 0);
+  if (seldom.process) {
+    const process = columns.process[row] ?? 0;
+    at = optionalId(view, at, process, ids.processes);
+    at = int4OrAbsent(view, at, process === 0 ? 0 : (columns.processes[process - 1]?.pid ?? 0));
+  }
+  if (seldom.http) at = optionalId(view, at, columns.http[row] ?? 0, ids.httpRequests);
+  if (seldom.dns) at = optionalId(view, at, columns.dns[row] ?? 0, ids.dnsAnswers);
+  if (seldom.rtt) at = int4OrAbsent(view, at, columns.rttUs[row] ?? 0);
+  if (seldom.latency) at = int4OrAbsent(view, at, columns.latencyUs[row] ?? 0);
+  if (seldom.weight) {
+    const weight = columns.weight[row] ?? 0;
+    at = int4OrAbsent(view, at, weight === 1 ? 0 : weight);
+  }
+  if (seldom.shadow) at = int2OrAbsent(view, at, columns.shadowVerdict[row] ?? 0);
+  if (seldom.status) at = int2OrAbsent(view, at, columns.httpStatus[row] ?? 0);
+  return at;
 }
 
-/** A COPY of `FLOW_COPY_COLUMNS` in binary form, chunk by chunk; a chunk is the caller's, nothing writes into it again. */
-export function* copyChunks(sources: readonly CopySource[]): Generator<Buffer> {
+/** A COPY of `copyColumns(seldom)` in binary form, chunk by chunk; a chunk is the caller's, nothing writes into it again. */
+export function* copyChunks(sources: readonly CopySource[], seldom: SeldomColumns): Generator<Buffer> {
+  const fields = copyColumns(seldom).length;
   let chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   let view = new DataView(chunk.buffer);
   let at = SIGNATURE.copy(chunk);
@@ -148,7 +176,7 @@ export function* copyChunks(sources: readonly CopySource[]): Generator<Buffer> {
         view = new DataView(chunk.buffer);
         at = 0;
       }
-      at = writeRow(view, at, source, rows === undefined ? index : (rows[index] ?? 0));
+      at = writeRow(view, at, fields, source, seldom, rows === undefined ? index : (rows[index] ?? 0));
     }
   }
   at += TRAILER.copy(chunk, at);

@@ -6,7 +6,8 @@ import type { Pool, PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { EdgeSums } from './edge-sums.ts';
 import { insertEdgeParts } from './edge-statements.ts';
-import { copyChunks, FLOW_COPY_COLUMNS, uuidWords, type CopySource } from './flow-copy.ts';
+import { copyChunks, copyColumns, uuidWords, type CopySource } from './flow-copy.ts';
+import { copyParts, type CopyPart } from './flow-copy-parts.ts';
 import { FlowNames, type BatchNames } from './flow-names.ts';
 import { PartitionDays } from './partition-days.ts';
 import { beginAs, inTransaction, setTenant } from './tenant-transaction.ts';
@@ -173,19 +174,23 @@ async function insertLedger(client: PoolClient, tenantId: string, prepared: read
   return result.rows;
 }
 
-/** Rows go out while the next are written. @throws what the server says, or that the connection broke */
 async function copyDay(client: PoolClient, day: number, fresh: readonly (Prepared & { readonly batchId: number })[]): Promise<void> {
   const sources = fresh.flatMap(({ sent, batchId, ids, days }): CopySource[] => {
     if (!days.has(day)) return [];
     const rows = days.get(day);
     return [{ tenant: uuidWords(sent.sender.tenantId), batchId, columns: sent.batch.columns, ids, ...(rows === undefined ? {} : { rows }) }];
   });
-  const name = new Date(day * 86_400_000).toISOString().slice(0, 10).replaceAll('-', '');
-  const stream = client.query(copyFrom(`COPY palisade.flow_${name} (${FLOW_COPY_COLUMNS.join(', ')}) FROM STDIN (FORMAT binary)`));
+  const leaf = `palisade.flow_${new Date(day * 86_400_000).toISOString().slice(0, 10).replaceAll('-', '')}`;
+  for (const part of copyParts(sources)) await copyPart(client, leaf, part);
+}
+
+/** Rows go out while the next are written. @throws what the server says, or that the connection broke */
+async function copyPart(client: PoolClient, leaf: string, { sources, seldom }: CopyPart): Promise<void> {
+  const stream = client.query(copyFrom(`COPY ${leaf} (${copyColumns(seldom).join(', ')}) FROM STDIN (FORMAT binary)`));
   const failed = new Promise<never>((_, reject) => stream.on('error', reject));
   // Whoever waits hears of it; nobody may wait just then.
   failed.catch(() => undefined);
-  for (const chunk of copyChunks(sources)) if (!stream.write(chunk)) await Promise.race([once(stream, 'drain'), failed]);
+  for (const chunk of copyChunks(sources, seldom)) if (!stream.write(chunk)) await Promise.race([once(stream, 'drain'), failed]);
   const finished = once(stream, 'finish');
   stream.end();
   await finished;
