@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type { FlowPosition, FlowQuery, IngestPosition, ReadFlows, StoredFlow } from '@palisade/control';
+import { DomainError } from '@palisade/errors';
 import type { FlowCoverage } from '@palisade/flow';
 import type { TenantContext } from '@palisade/tenancy';
 import { followFlows } from '../flows/flow-follow.ts';
@@ -32,6 +33,8 @@ interface Question {
 
 /** @throws DomainError `request.invalid` */
 function questionOf(request: GetFlowsRequest): Question {
+  const [unknown] = [...(request.$unknown ?? []), ...(request.experimental?.$unknown ?? [])];
+  if (unknown !== undefined) throw new DomainError('request.invalid', `This server does not know field number ${unknown.no} of a request for flows: leave it out, or use an older client.`);
   const nowUs = Date.now() * 1000;
   const untilUs = request.until === undefined ? nowUs + FUTURE_US : microseconds(request.until);
   const paths = request.fieldMask?.paths ?? request.experimental?.fieldMask?.paths ?? [];

@@ -90,7 +90,8 @@ describe('hubble observe', () => {
   });
 
   it.each([
-    ['a CEL expression', { experimental: { celExpression: ['_flow.verdict == 1'] } }], ['an unknown protocol', { protocol: ['tpc'] }], ['a broken status', { httpStatusCode: ['9xx'] }],
+    ['a broken CEL expression', { experimental: { celExpression: ['_flow.verdict =='] } }], ['a kind of workload', { sourceWorkload: [{ name: 'frontend', kind: 'Deployment' }] }],
+    ['the number of an interface', { interface: [{ index: 3 }] }], ['an unknown protocol', { protocol: ['tpc'] }], ['a broken status', { httpStatusCode: ['9xx'] }],
     ['a status of events that have none', { httpStatusCode: ['404'], eventType: [{ type: 1 }] }], ['an empty pod', { sourcePod: [''] }], ['an empty cluster', { sourceClusterName: [''] }],
     ['a broken DNS name', { destinationFqdn: ['exa mple'] }], ['a node with too many parts', { nodeName: ['a/b/c'] }],
   ])('refuses %s with a sentence', async (_, filter) => {
@@ -103,6 +104,16 @@ describe('hubble observe', () => {
     filter.$unknown = [{ no: 1234, wireType: 0, data: new Uint8Array([1]) }];
     expect(toBinary(FlowFilterSchema, filter).length).toBeGreaterThan(2);
     await expect(hubble.collect({ number: 1n, whitelist: [filter] })).rejects.toMatchObject({ code: status.INVALID_ARGUMENT, details: expect.stringContaining('1234') });
+  });
+
+  it('refuses a field of a newer client inside a filter, and beside the filters', async () => {
+    const unknown = [{ no: 77, wireType: 0, data: new Uint8Array([1]) }];
+    const inside = create(FlowFilterSchema, { eventType: [{ type: 4 }] });
+    for (const one of inside.eventType) one.$unknown = unknown;
+    await expect(last20([inside])).rejects.toMatchObject({ code: status.INVALID_ARGUMENT, details: expect.stringContaining('77') });
+    const beside = create(GetFlowsRequestSchema, { number: 1n });
+    beside.$unknown = unknown;
+    await expect(hubble.collect(beside)).rejects.toMatchObject({ code: status.INVALID_ARGUMENT, details: expect.stringContaining('77') });
   });
 
   it('gives many last flows in order, with the beginning found by counting', async () => {
@@ -185,9 +196,10 @@ describe('hubble status, list nodes, list namespaces, watch', () => {
     await expect(check('nothing')).rejects.toMatchObject({ code: status.NOT_FOUND });
   });
 
-  it.each(['GetAgentEvents', 'GetDebugEvents'])('%s is not implemented, and says so', async (name) => {
+  it.each(['GetAgentEvents', 'GetDebugEvents'])('%s is not implemented, as in relay, and says so to whoever may ask', async (name) => {
     const method = { ...OBSERVER_SERVICE['ServerStatus'], path: `/observer.Observer/${name}` };
-    await expect(hubble.unary(method, create(ServerStatusRequestSchema))).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
+    await expect(hubble.unary(method, create(ServerStatusRequestSchema))).rejects.toMatchObject({ code: status.UNIMPLEMENTED, details: expect.stringContaining('events are not kept') });
+    await expect(hubble.unary(method, create(ServerStatusRequestSchema), hubble.basic('acme', 'Bearer pal_nobody.x'))).rejects.toMatchObject({ code: status.UNAUTHENTICATED });
   });
 
   it('list nodes divides the flows of a node by the time in which it reported them', async () => {

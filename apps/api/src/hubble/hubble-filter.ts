@@ -1,3 +1,4 @@
+import { isMessage, type Message } from '@bufbuild/protobuf';
 import type { StoredFlow } from '@palisade/control';
 import { DomainError } from '@palisade/errors';
 import {
@@ -5,6 +6,7 @@ import {
   type DropReason as FlowDropReason, type FlowEndFilter, type FlowFilter as Filter, type FlowLayer7, type FlowSelection, type Verdict as FlowVerdict,
 } from '@palisade/flow';
 import { RE2JS } from 're2js';
+import { CEL_STEPS, celTest, type CelBudget } from './hubble-cel.ts';
 import { IPVersion, TrafficDirection, type EventTypeFilter, type FlowFilter, type Workload } from './generated/flow/flow_pb.ts';
 import { EVENT_TYPE, eventTypeOf, HUBBLE_DROP_REASON, nodeName, tcpFlagMask } from './hubble-flow.ts';
 
@@ -24,11 +26,12 @@ export class HubbleSelection {
   readonly #allow: readonly SplitFilter[];
   readonly #deny: readonly SplitFilter[];
 
-  /** @throws DomainError `request.invalid` on a broken CIDR, selector, port or expression, or too many of them */
+  /** @throws DomainError `request.invalid` on a broken CIDR, selector, port or expression, too many of them, or a CEL expression that may take too long */
   constructor(whitelist: readonly FlowFilter[], blacklist: readonly FlowFilter[]) {
     if (whitelist.length + blacklist.length > MAX_FILTERS) throw invalid(`At most ${MAX_FILTERS} filters are allowed.`);
-    this.#allow = whitelist.map(split);
-    this.#deny = blacklist.map(split);
+    const budget: CelBudget = { left: CEL_STEPS };
+    this.#allow = whitelist.map((filter) => split(filter, budget));
+    this.#deny = blacklist.map((filter) => split(filter, budget));
   }
 
   /** For the store: everything that is wanted, and perhaps more. */
@@ -246,7 +249,7 @@ function eventTypeTest(list: readonly EventTypeFilter[]): Predicate {
 /** Things a flow of ours never has: a filter that asks for them matches nothing. */
 const never: Predicate = () => false;
 
-function restPart(filter: FlowFilter): Predicate[] {
+function restPart(filter: FlowFilter, budget: CelBudget): Predicate[] {
   const tests: (Predicate | undefined)[] = [
     given(filter.protocol, protocolTest),
     given(filter.nodeName, nodeTest),
@@ -263,6 +266,7 @@ function restPart(filter: FlowFilter): Predicate[] {
     given([...filter.sourceService, ...filter.destinationService, ...filter.sourceIpXlated, ...filter.nodeLabels, ...filter.traceId], () => never),
     given(filter.httpHeader, () => never),
     given(filter.ipTraceId, () => never),
+    given(filter.experimental?.celExpression ?? [], (list) => celTest(list, budget)),
   ];
   return tests.filter((test) => test !== undefined);
 }
@@ -284,17 +288,27 @@ function expressionTests(filter: FlowFilter): (Predicate | undefined)[] {
 
 /** What is asked with words that this server does not know must not be left out: the answer would be to another question. */
 function refuseUnknown(filter: FlowFilter): void {
-  if ((filter.experimental?.celExpression.length ?? 0) > 0 || filter.experimental?.$unknown !== undefined) {
-    throw invalid('CEL expressions are not supported: use the other filters, for example --http-path or --label.');
-  }
-  const [unknown] = filter.$unknown ?? [];
-  if (unknown !== undefined) throw invalid(`This server does not know the filter field number ${unknown.no}: leave it out, or use the filters of an older client.`);
+  const unknown = unknownField(filter);
+  if (unknown !== undefined) throw invalid(`This server does not know the filter field number ${unknown}: leave it out, or use the filters of an older client.`);
   if (filter.httpStatusCode.length > 0 && filter.eventType.length > 0 && !filter.eventType.some(({ type }) => type === EVENT_TYPE.accessLog)) {
     throw invalid('A filter by HTTP status needs the event type l7, or none.');
   }
+  if ([...filter.sourceWorkload, ...filter.destinationWorkload].some(({ kind }) => kind !== '')) throw invalid('Flows here have names of workloads but not their kinds: leave the kind out.');
+  if (filter.interface.some(({ index }) => index !== 0)) throw invalid('Flows here have names of interfaces but not their numbers: leave the index out.');
 }
 
-function split(filter: FlowFilter): SplitFilter {
+/** Number of a field that the schema does not have, in the message or in one inside it. */
+function unknownField(message: Message): number | undefined {
+  const [own] = message.$unknown ?? [];
+  if (own !== undefined) return own.no;
+  for (const value of Object.values(message).flat() as unknown[]) {
+    const inner = isMessage(value) ? unknownField(value) : undefined;
+    if (inner !== undefined) return inner;
+  }
+  return undefined;
+}
+
+function split(filter: FlowFilter, budget: CelBudget): SplitFilter {
   refuseUnknown(filter);
-  return { stored: storedPart(filter), rest: restPart(filter) };
+  return { stored: storedPart(filter), rest: restPart(filter, budget) };
 }

@@ -9,8 +9,8 @@ import { OpenStreams } from '../event-streams/open-streams.ts';
 import { wire } from './field-mask.ts';
 import { HealthCheckRequestSchema, HealthCheckResponse_ServingStatus, HealthCheckResponseSchema, type HealthCheckRequest, type HealthCheckResponse } from './generated/health/health_pb.ts';
 import {
-  GetFlowsRequestSchema, GetFlowsResponseSchema, GetNamespacesRequestSchema, GetNamespacesResponseSchema, GetNodesRequestSchema, GetNodesResponseSchema,
-  ServerStatusRequestSchema, ServerStatusResponseSchema, type GetFlowsRequest, type GetFlowsResponse, type GetNodesResponse, type ServerStatusResponse,
+  GetAgentEventsRequestSchema, GetAgentEventsResponseSchema, GetDebugEventsRequestSchema, GetDebugEventsResponseSchema, GetFlowsRequestSchema,
+  GetFlowsResponseSchema, GetNamespacesRequestSchema, GetNamespacesResponseSchema, GetNodesRequestSchema, GetNodesResponseSchema, ServerStatusRequestSchema, ServerStatusResponseSchema, type GetFlowsRequest, type GetFlowsResponse, type GetNodesResponse, type ServerStatusResponse,
 } from './generated/observer/observer_pb.ts';
 import { NodeState } from './generated/relay/relay_pb.ts';
 import { getFlows } from './get-flows.ts';
@@ -57,6 +57,8 @@ export const OBSERVER_SERVICE = {
   GetFlows: method('/observer.Observer/GetFlows', GetFlowsRequestSchema, GetFlowsResponseSchema, true),
   GetNodes: method('/observer.Observer/GetNodes', GetNodesRequestSchema, GetNodesResponseSchema, false),
   GetNamespaces: method('/observer.Observer/GetNamespaces', GetNamespacesRequestSchema, GetNamespacesResponseSchema, false),
+  GetAgentEvents: method('/observer.Observer/GetAgentEvents', GetAgentEventsRequestSchema, GetAgentEventsResponseSchema, true),
+  GetDebugEvents: method('/observer.Observer/GetDebugEvents', GetDebugEventsRequestSchema, GetDebugEventsResponseSchema, true),
   ServerStatus: method('/observer.Observer/ServerStatus', ServerStatusRequestSchema, ServerStatusResponseSchema, false),
 } as ServiceDefinition;
 
@@ -72,7 +74,7 @@ function addressOf(peer: string): string {
   return peer.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
 }
 
-/** The observer's four calls, as plain functions over the flow use cases. */
+/** The observer's calls, as plain functions over the flow use cases. */
 export class ObserverService {
   readonly #ports: ObserverPorts;
   readonly #startedUs = Date.now() * 1000;
@@ -87,6 +89,8 @@ export class ObserverService {
       GetFlows: ((call) => void this.#getFlows(call)) satisfies handleServerStreamingCall<GetFlowsRequest, GetFlowsResponse>,
       GetNodes: this.#unary((context) => this.#nodes(context)),
       GetNamespaces: this.#unary(async (context) => create(GetNamespacesResponseSchema, { namespaces: [...(await this.#ports.sources.namespaces(context, Date.now() * 1000 - HOUR_US))] })),
+      GetAgentEvents: this.#notHere('Agent events are not kept: see the audit log and the rollouts in the REST API.'),
+      GetDebugEvents: this.#notHere('Debug events are not kept.'),
       ServerStatus: this.#unary((context) => this.#status(context)),
     };
   }
@@ -107,6 +111,16 @@ export class ObserverService {
   #unary<Response>(work: (context: TenantContext) => Promise<Response>): handleUnaryCall<unknown, Response> {
     return (call: ServerUnaryCall<unknown, Response>, answer) => {
       this.#admit(call).then(work).then((response) => answer(null, response), (error: unknown) => answer(this.#serviceError(error)));
+    };
+  }
+
+  /** What Hubble Relay does not implement either; who may not ask is not told even that. */
+  #notHere(details: string): handleServerStreamingCall<unknown, unknown> {
+    return (call) => {
+      this.#admit(call).then(
+        () => call.emit('error', { code: status.UNIMPLEMENTED, details, metadata: new Metadata() }),
+        (error: unknown) => call.emit('error', { ...this.#serviceError(error), metadata: new Metadata() }),
+      );
     };
   }
 

@@ -86,5 +86,8 @@ export const CLI_FLAGS: readonly (readonly [string, Filter[], Name[]])[] = [
   ['--type trace-sock', [{ eventType: [{ type: 7 }] }], []],
   ['--traffic-direction egress', [{ trafficDirection: [2] }], ['days', 'dropped', 'http', 'dns', 'ping']],
   ['--node-name with a pattern', [{ nodeName: ['node-*'] }], NAMES],
+  ['--cel-expression', [{ experimental: { celExpression: ['_flow.verdict == Verdict.DROPPED'] } }], ['dropped']],
+  ['--cel-expression twice', [{ experimental: { celExpression: ['_flow.l7.http.code >= 500u', '_flow.source.labels.exists(l, l.startsWith("k8s:app=fr")) && has(_flow.l7)'] } }], ['http', 'dns']],
+  ['--cel-expression beside another filter', [{ verdict: [1], experimental: { celExpression: ['_flow.IP.destination.matches("^10[.]") && _flow.event_type.type != 4'] } }], ['http', 'verdict']],
   ['--protocol TCP', [{ protocol: ['TCP'] }], ['days', 'dropped', 'http', 'verdict']],
 ];

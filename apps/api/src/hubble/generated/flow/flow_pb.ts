@@ -952,7 +952,7 @@ export type FlowFilter = Message<"flow.FlowFilter"> & {
   encrypted: boolean[];
 
   /**
-   * Read only to be refused: leaving an expression out would answer another question.
+   * The flow is `_flow`; one of the expressions must be true.
    *
    * @generated from field: flow.FlowFilter.Experimental experimental = 999;
    */

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file observer/observer.proto.
  */
 export const file_observer_observer: GenFile = /*@__PURE__*/
-  fileDesc("ChdvYnNlcnZlci9vYnNlcnZlci5wcm90bxIIb2JzZXJ2ZXIijwMKD0dldEZsb3dzUmVxdWVzdBIOCgZudW1iZXIYASABKAQSDgoGZm9sbG93GAMgASgIEiMKCWJsYWNrbGlzdBgFIAMoCzIQLmZsb3cuRmxvd0ZpbHRlchIjCgl3aGl0ZWxpc3QYBiADKAsyEC5mbG93LkZsb3dGaWx0ZXISKQoFc2luY2UYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVmaXJzdBgJIAEoCBIuCgpmaWVsZF9tYXNrGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxI9CgxleHBlcmltZW50YWwY5wcgASgLMiYub2JzZXJ2ZXIuR2V0Rmxvd3NSZXF1ZXN0LkV4cGVyaW1lbnRhbBo+CgxFeHBlcmltZW50YWwSLgoKZmllbGRfbWFzaxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2si1gEKEEdldEZsb3dzUmVzcG9uc2USGgoEZmxvdxgBIAEoCzIKLmZsb3cuRmxvd0gAEi0KC25vZGVfc3RhdHVzGAIgASgLMhYucmVsYXkuTm9kZVN0YXR1c0V2ZW50SAASJgoLbG9zdF9ldmVudHMYAyABKAsyDy5mbG93Lkxvc3RFdmVudEgAEhIKCW5vZGVfbmFtZRjoByABKAkSKQoEdGltZRjpByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhAKDnJlc3BvbnNlX3R5cGVzIhEKD0dldE5vZGVzUmVxdWVzdCIxChBHZXROb2Rlc1Jlc3BvbnNlEh0KBW5vZGVzGAEgAygLMg4ub2JzZXJ2ZXIuTm9kZSLAAQoETm9kZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHYWRkcmVzcxgDIAEoCRIfCgVzdGF0ZRgEIAEoDjIQLnJlbGF5Lk5vZGVTdGF0ZRIaCgN0bHMYBSABKAsyDS5vYnNlcnZlci5UTFMSEQoJdXB0aW1lX25zGAYgASgEEhEKCW51bV9mbG93cxgHIAEoBBIRCgltYXhfZmxvd3MYCCABKAQSEgoKc2Vlbl9mbG93cxgJIAEoBCIrCgNUTFMSDwoHZW5hYmxlZBgBIAEoCBITCgtzZXJ2ZXJfbmFtZRgCIAEoCSIWChRHZXROYW1lc3BhY2VzUmVxdWVzdCJAChVHZXROYW1lc3BhY2VzUmVzcG9uc2USJwoKbmFtZXNwYWNlcxgBIAMoCzITLm9ic2VydmVyLk5hbWVzcGFjZSIvCglOYW1lc3BhY2USDwoHY2x1c3RlchgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkiFQoTU2VydmVyU3RhdHVzUmVxdWVzdCKbAgoUU2VydmVyU3RhdHVzUmVzcG9uc2USEQoJbnVtX2Zsb3dzGAEgASgEEhEKCW1heF9mbG93cxgCIAEoBBISCgpzZWVuX2Zsb3dzGAMgASgEEhEKCXVwdGltZV9ucxgEIAEoBBI5ChNudW1fY29ubmVjdGVkX25vZGVzGAUgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlEjsKFW51bV91bmF2YWlsYWJsZV9ub2RlcxgGIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRIZChF1bmF2YWlsYWJsZV9ub2RlcxgHIAMoCRIPCgd2ZXJzaW9uGAggASgJEhIKCmZsb3dzX3JhdGUYCSABKAEyswIKCE9ic2VydmVyEkMKCEdldEZsb3dzEhkub2JzZXJ2ZXIuR2V0Rmxvd3NSZXF1ZXN0Ghoub2JzZXJ2ZXIuR2V0Rmxvd3NSZXNwb25zZTABEkEKCEdldE5vZGVzEhkub2JzZXJ2ZXIuR2V0Tm9kZXNSZXF1ZXN0Ghoub2JzZXJ2ZXIuR2V0Tm9kZXNSZXNwb25zZRJQCg1HZXROYW1lc3BhY2VzEh4ub2JzZXJ2ZXIuR2V0TmFtZXNwYWNlc1JlcXVlc3QaHy5vYnNlcnZlci5HZXROYW1lc3BhY2VzUmVzcG9uc2USTQoMU2VydmVyU3RhdHVzEh0ub2JzZXJ2ZXIuU2VydmVyU3RhdHVzUmVxdWVzdBoeLm9ic2VydmVyLlNlcnZlclN0YXR1c1Jlc3BvbnNlYgZwcm90bzM", [file_flow_flow, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_google_protobuf_wrappers, file_relay_relay]);
+  fileDesc("ChdvYnNlcnZlci9vYnNlcnZlci5wcm90bxIIb2JzZXJ2ZXIijwMKD0dldEZsb3dzUmVxdWVzdBIOCgZudW1iZXIYASABKAQSDgoGZm9sbG93GAMgASgIEiMKCWJsYWNrbGlzdBgFIAMoCzIQLmZsb3cuRmxvd0ZpbHRlchIjCgl3aGl0ZWxpc3QYBiADKAsyEC5mbG93LkZsb3dGaWx0ZXISKQoFc2luY2UYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVmaXJzdBgJIAEoCBIuCgpmaWVsZF9tYXNrGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxI9CgxleHBlcmltZW50YWwY5wcgASgLMiYub2JzZXJ2ZXIuR2V0Rmxvd3NSZXF1ZXN0LkV4cGVyaW1lbnRhbBo+CgxFeHBlcmltZW50YWwSLgoKZmllbGRfbWFzaxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2si1gEKEEdldEZsb3dzUmVzcG9uc2USGgoEZmxvdxgBIAEoCzIKLmZsb3cuRmxvd0gAEi0KC25vZGVfc3RhdHVzGAIgASgLMhYucmVsYXkuTm9kZVN0YXR1c0V2ZW50SAASJgoLbG9zdF9ldmVudHMYAyABKAsyDy5mbG93Lkxvc3RFdmVudEgAEhIKCW5vZGVfbmFtZRjoByABKAkSKQoEdGltZRjpByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhAKDnJlc3BvbnNlX3R5cGVzIhEKD0dldE5vZGVzUmVxdWVzdCIxChBHZXROb2Rlc1Jlc3BvbnNlEh0KBW5vZGVzGAEgAygLMg4ub2JzZXJ2ZXIuTm9kZSLAAQoETm9kZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHYWRkcmVzcxgDIAEoCRIfCgVzdGF0ZRgEIAEoDjIQLnJlbGF5Lk5vZGVTdGF0ZRIaCgN0bHMYBSABKAsyDS5vYnNlcnZlci5UTFMSEQoJdXB0aW1lX25zGAYgASgEEhEKCW51bV9mbG93cxgHIAEoBBIRCgltYXhfZmxvd3MYCCABKAQSEgoKc2Vlbl9mbG93cxgJIAEoBCIrCgNUTFMSDwoHZW5hYmxlZBgBIAEoCBITCgtzZXJ2ZXJfbmFtZRgCIAEoCSIWChRHZXROYW1lc3BhY2VzUmVxdWVzdCJAChVHZXROYW1lc3BhY2VzUmVzcG9uc2USJwoKbmFtZXNwYWNlcxgBIAMoCzITLm9ic2VydmVyLk5hbWVzcGFjZSIvCglOYW1lc3BhY2USDwoHY2x1c3RlchgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkiFQoTU2VydmVyU3RhdHVzUmVxdWVzdCKbAgoUU2VydmVyU3RhdHVzUmVzcG9uc2USEQoJbnVtX2Zsb3dzGAEgASgEEhEKCW1heF9mbG93cxgCIAEoBBISCgpzZWVuX2Zsb3dzGAMgASgEEhEKCXVwdGltZV9ucxgEIAEoBBI5ChNudW1fY29ubmVjdGVkX25vZGVzGAUgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlEjsKFW51bV91bmF2YWlsYWJsZV9ub2RlcxgGIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRIZChF1bmF2YWlsYWJsZV9ub2RlcxgHIAMoCRIPCgd2ZXJzaW9uGAggASgJEhIKCmZsb3dzX3JhdGUYCSABKAEiFwoVR2V0QWdlbnRFdmVudHNSZXF1ZXN0IhgKFkdldEFnZW50RXZlbnRzUmVzcG9uc2UiFwoVR2V0RGVidWdFdmVudHNSZXF1ZXN0IhgKFkdldERlYnVnRXZlbnRzUmVzcG9uc2Uy4QMKCE9ic2VydmVyEkMKCEdldEZsb3dzEhkub2JzZXJ2ZXIuR2V0Rmxvd3NSZXF1ZXN0Ghoub2JzZXJ2ZXIuR2V0Rmxvd3NSZXNwb25zZTABEkEKCEdldE5vZGVzEhkub2JzZXJ2ZXIuR2V0Tm9kZXNSZXF1ZXN0Ghoub2JzZXJ2ZXIuR2V0Tm9kZXNSZXNwb25zZRJQCg1HZXROYW1lc3BhY2VzEh4ub2JzZXJ2ZXIuR2V0TmFtZXNwYWNlc1JlcXVlc3QaHy5vYnNlcnZlci5HZXROYW1lc3BhY2VzUmVzcG9uc2USVQoOR2V0QWdlbnRFdmVudHMSHy5vYnNlcnZlci5HZXRBZ2VudEV2ZW50c1JlcXVlc3QaIC5vYnNlcnZlci5HZXRBZ2VudEV2ZW50c1Jlc3BvbnNlMAESVQoOR2V0RGVidWdFdmVudHMSHy5vYnNlcnZlci5HZXREZWJ1Z0V2ZW50c1JlcXVlc3QaIC5vYnNlcnZlci5HZXREZWJ1Z0V2ZW50c1Jlc3BvbnNlMAESTQoMU2VydmVyU3RhdHVzEh0ub2JzZXJ2ZXIuU2VydmVyU3RhdHVzUmVxdWVzdBoeLm9ic2VydmVyLlNlcnZlclN0YXR1c1Jlc3BvbnNlYgZwcm90bzM", [file_flow_flow, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_google_protobuf_wrappers, file_relay_relay]);
 
 /**
  * @generated from message observer.GetFlowsRequest
@@ -379,6 +379,60 @@ export const ServerStatusResponseSchema: GenMessage<ServerStatusResponse> = /*@_
   messageDesc(file_observer_observer, 10);
 
 /**
+ * What these two have is not read: they are refused whatever they ask.
+ *
+ * @generated from message observer.GetAgentEventsRequest
+ */
+export type GetAgentEventsRequest = Message<"observer.GetAgentEventsRequest"> & {
+};
+
+/**
+ * Describes the message observer.GetAgentEventsRequest.
+ * Use `create(GetAgentEventsRequestSchema)` to create a new message.
+ */
+export const GetAgentEventsRequestSchema: GenMessage<GetAgentEventsRequest> = /*@__PURE__*/
+  messageDesc(file_observer_observer, 11);
+
+/**
+ * @generated from message observer.GetAgentEventsResponse
+ */
+export type GetAgentEventsResponse = Message<"observer.GetAgentEventsResponse"> & {
+};
+
+/**
+ * Describes the message observer.GetAgentEventsResponse.
+ * Use `create(GetAgentEventsResponseSchema)` to create a new message.
+ */
+export const GetAgentEventsResponseSchema: GenMessage<GetAgentEventsResponse> = /*@__PURE__*/
+  messageDesc(file_observer_observer, 12);
+
+/**
+ * @generated from message observer.GetDebugEventsRequest
+ */
+export type GetDebugEventsRequest = Message<"observer.GetDebugEventsRequest"> & {
+};
+
+/**
+ * Describes the message observer.GetDebugEventsRequest.
+ * Use `create(GetDebugEventsRequestSchema)` to create a new message.
+ */
+export const GetDebugEventsRequestSchema: GenMessage<GetDebugEventsRequest> = /*@__PURE__*/
+  messageDesc(file_observer_observer, 13);
+
+/**
+ * @generated from message observer.GetDebugEventsResponse
+ */
+export type GetDebugEventsResponse = Message<"observer.GetDebugEventsResponse"> & {
+};
+
+/**
+ * Describes the message observer.GetDebugEventsResponse.
+ * Use `create(GetDebugEventsResponseSchema)` to create a new message.
+ */
+export const GetDebugEventsResponseSchema: GenMessage<GetDebugEventsResponse> = /*@__PURE__*/
+  messageDesc(file_observer_observer, 14);
+
+/**
  * @generated from service observer.Observer
  */
 export const Observer: GenService<{
@@ -405,6 +459,24 @@ export const Observer: GenService<{
     methodKind: "unary";
     input: typeof GetNamespacesRequestSchema;
     output: typeof GetNamespacesResponseSchema;
+  },
+  /**
+   * Answered as relay does: not implemented.
+   *
+   * @generated from rpc observer.Observer.GetAgentEvents
+   */
+  getAgentEvents: {
+    methodKind: "server_streaming";
+    input: typeof GetAgentEventsRequestSchema;
+    output: typeof GetAgentEventsResponseSchema;
+  },
+  /**
+   * @generated from rpc observer.Observer.GetDebugEvents
+   */
+  getDebugEvents: {
+    methodKind: "server_streaming";
+    input: typeof GetDebugEventsRequestSchema;
+    output: typeof GetDebugEventsResponseSchema;
   },
   /**
    * @generated from rpc observer.Observer.ServerStatus
