@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { FlowCount } from './flow-count.ts';
-import { LATENCY_BUCKETS, latencyBucket, type FlowEdge } from './flow-edge.ts';
+import type { FlowEdge } from './flow-edge.ts';
 import { hubbleMetrics, type FlowMetricSource } from './flow-metrics.ts';
 
 function edge(over: Partial<FlowEdge>): FlowEdge {
@@ -11,7 +11,7 @@ function edge(over: Partial<FlowEdge>): FlowEdge {
 }
 
 function count(over: Partial<FlowCount>): FlowCount {
-  return { event: 'new', verdict: 'forwarded', direction: 'egress', protocol: 6, isReply: false, ipv6: false, source: { namespace: 'shop', workload: 'a' }, destination: { namespace: 'data', workload: 'db' }, tcpFlags: 0, flows: 1, ...over };
+  return { event: 'new', verdict: 'forwarded', direction: 'egress', protocol: 6, isReply: false, ipv6: false, source: { namespace: 'shop', workload: 'a' }, destination: { namespace: 'data', workload: 'db' }, tcpFlags: 0, flows: 1, latencyUs: 0, ...over };
 }
 
 const metrics = (source: Partial<FlowMetricSource>, cap?: number): string => hubbleMetrics({ edges: [], beyondFlows: 0, counts: [], losses: {}, ...source }, cap);
@@ -49,16 +49,15 @@ describe('Hubble metrics', () => {
     expect(valueOf(text, 'palisade_folded_series{metric="hubble_port_distribution_total"}')).toBe('20');
   });
 
-  it('give HTTP latency as a cumulative histogram of each edge, folded over the cap', () => {
-    const latency = new Array<number>(LATENCY_BUCKETS).fill(0);
-    latency[latencyBucket(3_000)] = 9;
-    latency[latencyBucket(60_000_000)] = 1;
-    const http = { requests: 10, errors: 1, latency };
-    const text = metrics({ edges: [edge({ http })] });
-    expect(valueOf(text, 'hubble_http_request_duration_seconds_bucket{destination="shop/b\\"x",source="shop/a",le="0.005"}')).toBe('9');
-    expect(valueOf(text, 'hubble_http_request_duration_seconds_bucket{destination="shop/b\\"x",source="shop/a",le="+Inf"}')).toBe('10');
-    const folded = metrics({ edges: ['x', 'y', 'z'].map((workload) => edge({ http, destination: { identity: 2, labels: [], namespace: 'n', workload } })) }, 1);
-    expect(valueOf(folded, 'hubble_http_request_duration_seconds_count{destination="other",source="other"}')).toBe('20');
+  it('give HTTP latency as a cumulative histogram of each edge, method and reporter, folded over the cap', () => {
+    const request = (latency: number, flows: number, latencyUs: number, over: Partial<FlowCount> = {}) => count({ event: 'l7', http: { method: 'GET', status: 200, latency }, flows, latencyUs, ...over });
+    const text = metrics({ counts: [request(0, 9, 27_000), request(11, 1, 60_000_000), request(0, 2, 8_000, { http: { method: 'PUT', latency: 0 }, direction: 'ingress' }), count({ event: 'l7', http: { method: 'GET' } })] });
+    const gets = (what: string, more = ''): string | undefined => valueOf(text, `hubble_http_request_duration_seconds_${what}{destination="data/db",method="GET",reporter="client",source="shop/a"${more}}`);
+    expect([gets('bucket', ',le="0.005"'), gets('bucket', ',le="10"'), gets('bucket', ',le="+Inf"'), gets('count'), gets('sum')]).toEqual(['9', '9', '10', '10', '60.027']);
+    expect(valueOf(text, 'hubble_http_request_duration_seconds_sum{destination="data/db",method="PUT",reporter="server",source="shop/a"}')).toBe('0.008');
+    const folded = metrics({ counts: ['x', 'y', 'z'].map((workload) => request(3, 10, 300_000, { destination: { namespace: 'n', workload } })) }, 1);
+    expect(valueOf(folded, 'hubble_http_request_duration_seconds_count{destination="other",method="other",reporter="other",source="other"}')).toBe('20');
+    expect(valueOf(folded, 'hubble_http_request_duration_seconds_sum{destination="other",method="other",reporter="other",source="other"}')).toBe('0.6');
   });
 
   it('count HTTP requests by method, status and reporter', () => {

@@ -1,7 +1,7 @@
 /** Hubble's metrics, by name and labels, of what edges and counts tell. Pure. */
 import type { FlowLosses } from './flow-account.ts';
-import type { CountedEnd, FlowCount } from './flow-count.ts';
-import { latencyBoundUs, type FlowEdge } from './flow-edge.ts';
+import { COUNTED_LATENCIES_US, type CountedEnd, type FlowCount } from './flow-count.ts';
+import type { FlowEdge } from './flow-edge.ts';
 import { CounterTable, HistogramTable, prometheusText, type MetricFamily } from './metric-family.ts';
 
 const PROTOCOLS: Readonly<Record<number, string>> = { 1: 'ICMPv4', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' };
@@ -11,8 +11,6 @@ const DROP_NAMES: Readonly<Record<string, string>> = {
   'fragment-unknown': 'FIRST_LOGICAL_DATAGRAM_FRAGMENT_NOT_FOUND', 'unsupported-protocol': 'UNKNOWN_L4_PROTOCOL', 'l7-denied': 'POLICY_DENIED', 'l7-unparsed': 'POLICY_DENIED',
   'invalid-connection-state': 'UNKNOWN_CONNECTION_TRACKING_STATE',
 };
-/** Seconds, as Hubble's HTTP histogram has them. */
-const LATENCY_BOUNDS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** Names of response codes as Hubble writes them (IANA DNS RCODEs). */
 const RCODES: Readonly<Record<number, string>> = {
   0: 'No Error', 1: 'Format Error', 2: 'Server Failure', 3: 'Non-Existent Domain', 4: 'Not Implemented', 5: 'Query Refused', 6: 'Name Exists when it should not',
@@ -59,7 +57,7 @@ class HubbleTables {
   readonly toWorld = new CounterTable();
   readonly httpRequests = new CounterTable();
   readonly httpResponses = new CounterTable();
-  readonly httpDuration = new HistogramTable(LATENCY_BOUNDS_S);
+  readonly httpDuration = new HistogramTable(COUNTED_LATENCIES_US.map((us) => us / 1e6));
   readonly dnsQueries = new CounterTable();
   readonly dnsResponses = new CounterTable();
   readonly dnsTypes = new CounterTable();
@@ -79,7 +77,6 @@ class HubbleTables {
     const [policy] = edge.policies;
     const match = policy === undefined ? 'unknown' : policy.index === undefined ? 'none' : 'all';
     this.verdicts.add({ action: edge.verdict, destination: ends.destination, direction: policy?.direction ?? 'unknown', match, source: ends.source }, edge.flows);
-    for (const [bucket, count] of (edge.http?.latency ?? []).entries()) this.httpDuration.add(ends, latencyBoundUs(bucket) / 1e6, count);
   }
 
   addCount(count: FlowCount): void {
@@ -87,9 +84,10 @@ class HubbleTables {
     const family = count.ipv6 ? 'IPv6' : 'IPv4';
     const reporter = count.direction === 'ingress' ? 'server' : 'client';
     if (count.http !== undefined) {
-      const { method, status } = count.http;
+      const { method, status, latency } = count.http;
       this.httpRequests.add({ destination: ends.destination, method, protocol: 'HTTP/1.1', reporter, source: ends.source, status: status === undefined ? '' : String(status) }, count.flows);
       if (status !== undefined) this.httpResponses.add({ destination: ends.destination, method, reporter, source: ends.source, status: String(status) }, count.flows);
+      if (latency !== undefined) this.httpDuration.add({ destination: ends.destination, method, reporter, source: ends.source }, latency, count.flows, count.latencyUs / 1e6);
       this.flows.add({ protocol: 'HTTP', subtype: 'HTTP', type: 'L7', verdict: count.verdict.toUpperCase() }, count.flows);
     }
     if (count.dns !== undefined) this.#addDns(count, count.dns, ends);

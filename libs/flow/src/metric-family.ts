@@ -60,16 +60,14 @@ export class HistogramTable {
     this.#bounds = bounds;
   }
 
-  /** @param value at most this, `count` times */
-  add(labels: MetricLabels, value: number, count: number): void {
+  /** @param place index of the bound that none of the `count` values exceeds; their number beyond all @param sum of the values */
+  add(labels: MetricLabels, place: number, count: number, sum: number): void {
     if (count === 0) return;
     const key = JSON.stringify(labels);
     let known = this.#values.get(key);
     if (known === undefined) this.#values.set(key, (known = { labels, counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0 }));
-    const place = this.#bounds.findIndex((bound) => value <= bound);
-    const index = place < 0 ? this.#bounds.length : place;
-    known.counts[index] = (known.counts[index] ?? 0) + count;
-    known.sum += value * count;
+    known.counts[place] = (known.counts[place] ?? 0) + count;
+    known.sum += sum;
   }
 
   family(name: string, help: string, cap: number): MetricFamily {

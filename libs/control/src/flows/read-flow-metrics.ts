@@ -69,13 +69,14 @@ export class ReadFlowMetrics {
   }
 }
 
-function addCount(counts: Map<string, FlowCount>, { flows, ...like }: FlowCount): void {
-  let kept: Omit<FlowCount, 'flows'> = like;
+function addCount(counts: Map<string, FlowCount>, { flows, latencyUs, ...like }: FlowCount): void {
+  let kept: Omit<FlowCount, 'flows' | 'latencyUs'> = like;
   let key = JSON.stringify(kept);
   if (!counts.has(key) && counts.size >= MAX_COUNTS) {
     const other = { workload: 'other' };
     kept = { ...like, source: other, destination: other };
     key = JSON.stringify(kept);
   }
-  counts.set(key, { ...kept, flows: flows + (counts.get(key)?.flows ?? 0) });
+  const known = counts.get(key);
+  counts.set(key, { ...kept, flows: flows + (known?.flows ?? 0), latencyUs: latencyUs + (known?.latencyUs ?? 0) });
 }

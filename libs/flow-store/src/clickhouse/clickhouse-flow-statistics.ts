@@ -1,5 +1,5 @@
 import { DomainError } from '@palisade/errors';
-import { COUNTED_TCP_FLAGS, directionName, DNS_ADDRESSES, eventName, FLOW_EVENT, LATENCY_BUCKETS, verdictName, type FlowCount, type FlowDnsName } from '@palisade/flow';
+import { COUNTED_LATENCIES_US, COUNTED_TCP_FLAGS, directionName, DNS_ADDRESSES, eventName, FLOW_EVENT, LATENCY_BUCKETS, verdictName, type FlowCount, type FlowDnsName } from '@palisade/flow';
 import type { FlowCounts, FlowDnsAnswers, FlowDnsQuery, FlowQuery, FlowStatistics, IngestPosition } from '@palisade/control';
 import type { TenantContext } from '@palisade/tenancy';
 import type { ClickHouseSession } from './clickhouse-session.ts';
@@ -106,11 +106,15 @@ interface CountRow {
   readonly flags: number;
   /** −1: none. */
   readonly icmp_type: number;
+  /** As in a count; −1: none. */
+  readonly latency: number;
   readonly flows: string;
+  readonly latency_sum_us: string;
 }
 
 /** Where a connection begins, ends or is denied: other rows would count its flags or its type again. */
 const MARKS = [FLOW_EVENT.new, FLOW_EVENT.closed, FLOW_EVENT.dropped].join();
+const LATENCY = `if(http_id > 0 AND latency_us > 0, toInt32(arrayCount(bound -> latency_us > bound, [${COUNTED_LATENCIES_US.join()}])), -1)`;
 const FLAGS = `bitAnd(tcp_flags, ${COUNTED_TCP_FLAGS})`;
 
 function countRows(question: TenantQuestion, context: TenantContext, query: Pick<FlowQuery, 'clusterId'>, batches: readonly BatchRow[]): Promise<readonly CountRow[]> {
@@ -119,11 +123,11 @@ function countRows(question: TenantQuestion, context: TenantContext, query: Pick
     `http_id > 0 OR dns_id > 0 OR (event IN (${MARKS}) AND (protocol IN (1, 58) OR (protocol = 6 AND ${FLAGS} != 0)))`,
     ...inScope(question, context, query.clusterId),
   ];
-  const key = 'event, verdict, direction, protocol, is_reply, source_id, destination_id, http_id, http_status, dns_id, flags, icmp_type';
+  const key = 'event, verdict, direction, protocol, is_reply, source_id, destination_id, http_id, http_status, dns_id, flags, icmp_type, latency';
   return question.rows<CountRow>(
     `SELECT event, verdict, direction, protocol, is_reply, source_id, destination_id, http_id, http_status, dns_id,
         if(protocol = 6 AND http_id = 0 AND dns_id = 0, toInt32(${FLAGS}), 0) AS flags, if(protocol IN (1, 58), toInt32(destination_port), -1) AS icmp_type,
-        sum(toUInt64(weight)) AS flows
+        ${LATENCY} AS latency, sum(toUInt64(weight)) AS flows, sum(if(http_id > 0, toUInt64(latency_us) * weight, 0)) AS latency_sum_us
       ${question.from('flow', conditions)} GROUP BY ${key}`,
   );
 }
@@ -143,7 +147,7 @@ async function nameCounts(ask: () => TenantQuestion, rows: readonly CountRow[]):
   for (const row of rows) {
     const request = requests.get(row.http_id);
     const answer = answers.get(row.dns_id);
-    const alike: Omit<FlowCount, 'flows'> = {
+    const alike: Omit<FlowCount, 'flows' | 'latencyUs'> = {
       event: eventName(row.event),
       verdict: verdictName(row.verdict),
       direction: directionName(row.direction),
@@ -154,11 +158,12 @@ async function nameCounts(ask: () => TenantQuestion, rows: readonly CountRow[]):
       destination: end(row.destination_id),
       tcpFlags: row.flags,
       ...(row.icmp_type < 0 ? {} : { icmpType: row.icmp_type }),
-      ...(request === undefined ? {} : { http: { method: request.method, ...(row.http_status === 0 ? {} : { status: row.http_status }) } }),
+      ...(request === undefined ? {} : { http: { method: request.method, ...(row.http_status === 0 ? {} : { status: row.http_status }), ...(row.latency < 0 ? {} : { latency: row.latency }) } }),
       ...(answer === undefined ? {} : { dns: { rcode: answer.rcode, ...addressFamilies(answer.addresses) } }),
     };
     const key = JSON.stringify(alike);
-    counts.set(key, { ...alike, flows: (counts.get(key)?.flows ?? 0) + Number(row.flows) });
+    const known = counts.get(key);
+    counts.set(key, { ...alike, flows: (known?.flows ?? 0) + Number(row.flows), latencyUs: (known?.latencyUs ?? 0) + Number(row.latency_sum_us) });
   }
   return [...counts.values()];
 }

@@ -1,5 +1,5 @@
 import { DomainError } from '@palisade/errors';
-import { COUNTED_TCP_FLAGS, directionName, DNS_ADDRESSES, eventName, FLOW_EVENT, LATENCY_BUCKETS, verdictName, type FlowCount, type FlowDnsName } from '@palisade/flow';
+import { COUNTED_LATENCIES_US, COUNTED_TCP_FLAGS, directionName, DNS_ADDRESSES, eventName, FLOW_EVENT, LATENCY_BUCKETS, verdictName, type FlowCount, type FlowDnsName } from '@palisade/flow';
 import type { FlowCounts, FlowDnsAnswers, FlowDnsQuery, FlowQuery, FlowStatistics, IngestPosition } from '@palisade/control';
 import type { TenantContext } from '@palisade/tenancy';
 import type { Pool, PoolClient } from 'pg';
@@ -123,14 +123,18 @@ interface CountRow {
   readonly icmp_type: number | null;
   readonly method: string | null;
   readonly http_status: number | null;
+  readonly latency: number | null;
   readonly rcode: number | null;
   readonly ipv4_answers: number | null;
   readonly ipv6_answers: number | null;
   readonly flows: string;
+  readonly latency_us: string;
 }
 
 /** Where a connection begins, ends or is denied: other rows would count its flags or its type again. */
 const MARKS = [FLOW_EVENT.new, FLOW_EVENT.closed, FLOW_EVENT.dropped].join();
+/** `width_bucket` counts the bounds that do not exceed its number; a latency belongs to the bound that it does not exceed. */
+const LATENCY = `CASE WHEN f.http_id IS NOT NULL THEN width_bucket(f.latency_us - 1, ARRAY[${COUNTED_LATENCIES_US.join()}]) END`;
 const LAYER_4 = 'f.http_id IS NULL AND f.dns_id IS NULL';
 
 async function countRows(client: PoolClient, context: TenantContext, query: Pick<FlowQuery, 'clusterId'>, batches: readonly CommittedBatch[]): Promise<CountRow[]> {
@@ -144,16 +148,17 @@ async function countRows(client: PoolClient, context: TenantContext, query: Pick
     `WITH part AS MATERIALIZED (
         SELECT f.event, f.verdict, f.direction, f.protocol, f.is_reply, f.source_id, f.destination_id, f.http_id, f.http_status, f.dns_id,
           CASE WHEN f.protocol = 6 AND ${LAYER_4} THEN coalesce(f.tcp_flags, 0) & ${COUNTED_TCP_FLAGS} ELSE 0 END AS tcp_flags,
-          CASE WHEN f.protocol IN (1, 58) THEN f.destination_port END AS icmp_type, sum(coalesce(f.weight, 1)) AS flows
-        FROM palisade.flow f WHERE ${conditions.join(' AND ')} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+          CASE WHEN f.protocol IN (1, 58) THEN f.destination_port END AS icmp_type, ${LATENCY} AS latency,
+          sum(coalesce(f.weight, 1)) AS flows, sum(CASE WHEN f.http_id IS NOT NULL THEN f.latency_us::bigint * coalesce(f.weight, 1) END) AS latency_us
+        FROM palisade.flow f WHERE ${conditions.join(' AND ')} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)
       SELECT part.event, part.verdict, part.direction, part.protocol, part.is_reply, family(s.address) = 6 AS ipv6,
         s.namespace AS source_namespace, s.workload AS source_workload, d.namespace AS destination_namespace, d.workload AS destination_workload,
         part.tcp_flags, part.icmp_type, h.method, part.http_status, n.rcode,
         (SELECT count(*) FROM unnest(n.addresses) a WHERE a NOT LIKE '%:%')::integer AS ipv4_answers, (SELECT count(*) FROM unnest(n.addresses) a WHERE a LIKE '%:%')::integer AS ipv6_answers,
-        sum(part.flows) AS flows
+        part.latency, sum(part.flows) AS flows, coalesce(sum(part.latency_us), 0) AS latency_us
       FROM part JOIN palisade.flow_peer s ON s.id = part.source_id JOIN palisade.flow_peer d ON d.id = part.destination_id
         LEFT JOIN palisade.flow_http h ON h.id = part.http_id LEFT JOIN palisade.flow_dns n ON n.id = part.dns_id
-      GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17`,
+      GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18`,
     parameters.values,
   );
   return rows;
@@ -175,8 +180,9 @@ function countOf(row: CountRow): FlowCount {
     destination: endOf(row.destination_namespace, row.destination_workload),
     tcpFlags: row.tcp_flags,
     ...(row.icmp_type === null ? {} : { icmpType: row.icmp_type }),
-    ...(row.method === null ? {} : { http: { method: row.method, ...(row.http_status === null ? {} : { status: row.http_status }) } }),
+    ...(row.method === null ? {} : { http: { method: row.method, ...(row.http_status === null ? {} : { status: row.http_status }), ...(row.latency === null ? {} : { latency: row.latency }) } }),
     ...(row.rcode === null ? {} : { dns: { rcode: row.rcode, ipv4Answers: row.ipv4_answers ?? 0, ipv6Answers: row.ipv6_answers ?? 0 } }),
     flows: Number(row.flows),
+    latencyUs: Number(row.latency_us),
   };
 }

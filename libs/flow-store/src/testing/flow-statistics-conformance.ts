@@ -133,6 +133,15 @@ export function describeFlowStatistics(name: string, open: () => Promise<FlowSto
       expect(tally(counts, ({ dns, source }) => (dns === undefined ? undefined : `${dns.rcode} ${dns.ipv4Answers}+${dns.ipv6Answers} ${source.workload}`))).toEqual({ '0 1+2 frontend-a': 1, '3 0+0 frontend-a': 1 });
     });
 
+    it('counts HTTP requests by latency, each in the bound that it does not exceed, and sums the latencies up', async () => {
+      const request = (latencyUs?: number, weight = 1) => sampleFlow(startUs, { event: 'l7', weight, http: { method: 'GET', path: '/a', status: 200, ...(latencyUs === undefined ? {} : { latencyUs }) } });
+      const latencies = [1, 5_000, 5_001, 10_000, 10_000_000, 10_000_001];
+      await store.sink.append([sent(sender, randomUUID(), 1, [...latencies.map((us) => request(us)), request(250_000, 4), request(), answer('api.example.com', { latencyUs: 900 })])]);
+      const counts = await allCounts();
+      expect(tally(counts, ({ http }) => (http === undefined ? undefined : String(http.latency ?? '-')))).toEqual({ 0: 2, 1: 2, 5: 4, 10: 1, 11: 1, '-': 1 });
+      expect(counts.reduce((sum, { latencyUs }) => sum + latencyUs, 0)).toBe(latencies.reduce((sum, us) => sum + us, 0) + 1_000_000);
+    });
+
     it('goes on where it stopped: later commits only, and none twice', async () => {
       let position = await store.statistics.positionAt(context, startUs - 3600 * SECOND_US);
       const seen: number[] = [];
