@@ -42,13 +42,13 @@ export interface IngestPlan {
 }
 
 /** When a round's last flow is seen: now, or just after midnight, for the ceiling copies the rows of one day. */
-function endOfRound(): number {
+export function endOfRound(): number {
   const now = Date.now();
   return Math.max(now, new Date(now).setUTCHours(0, 0, 2, 0)) * 1000;
 }
 
 /** What agents would send in one round, encoded. */
-function encodeRound(plan: IngestPlan, seed: number, endUs: number): Uint8Array[] {
+export function encodeRound(plan: IngestPlan, seed: number, endUs: number): Uint8Array[] {
   return Array.from({ length: plan.agents }, (_, agent) => {
     const traffic = new Traffic(seed * 1000 + agent, agent);
     const bootId = randomUUID();
@@ -56,8 +56,8 @@ function encodeRound(plan: IngestPlan, seed: number, endUs: number): Uint8Array[
   }).flat();
 }
 
-/** Where the process began: what was taken before does not count for a round. */
-async function throughGateway(ingest: IngestFlowBatch, batches: readonly Uint8Array[], underWay: number): Promise<number> {
+/** Takes batches as the gateway does, so many at once. @returns seconds until the last one was acknowledged */
+export async function throughGateway(ingest: IngestFlowBatch, batches: readonly Uint8Array[], underWay: number): Promise<number> {
   const startedAt = performance.now();
   let next = 0;
   const agent = async (): Promise<void> => {

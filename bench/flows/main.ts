@@ -5,6 +5,8 @@
  * --rows and --sustain run that part alone.
  */
 import { parseArgs } from 'node:util';
+import { PostgresFlowEdges, PostgresFlowReader } from '@palisade/flow-store';
+import pg from 'pg';
 import { startBenchServer } from './database.ts';
 import { measureIngest, median } from './ingest-rates.ts';
 import { fillDay, measureQueries } from './query-latencies.ts';
@@ -51,7 +53,10 @@ async function questions(): Promise<Figures> {
   const store = await server.database('bench_questions');
   await measureIngest(server, store, await server.database('bench_seed'), { ...BURST, rounds: 1 });
   const filled = Number(await fillDay(store, rows));
-  const latencies = await measureQueries(store, filled, quick ? 8 : 40);
+  const pool = new pg.Pool({ connectionString: store.apiUrl, max: 2 });
+  pool.on('error', () => undefined);
+  const latencies = await measureQueries({ reader: new PostgresFlowReader(pool), edges: new PostgresFlowEdges(pool) }, filled, quick ? 8 : 40);
+  await pool.end();
   for (const { filter, medianMs, worstMs, flows } of latencies.lists) console.error(`list ${filter}: median ${medianMs.toFixed(0)} ms, slowest ${worstMs.toFixed(0)} ms, ${flows} flows on the first page`);
   return { rows: filled, drops_1h_p95_ms: latencies.drops_1h_p95_ms, map_24h_p95_ms: latencies.map_24h_p95_ms, list_p95_ms: latencies.list_p95_ms };
 }

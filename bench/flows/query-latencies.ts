@@ -1,5 +1,5 @@
 /** Latencies of the questions people ask, over a day of flows. */
-import { PostgresFlowEdges, PostgresFlowReader } from '@palisade/flow-store';
+import type { FlowReaders } from '@palisade/flow-store';
 import { EVERY_FLOW, parseLabelSelector, parsePrefix, type FlowFilter } from '@palisade/flow';
 import { isDomainError } from '@palisade/errors';
 import { systemContext } from '@palisade/tenancy';
@@ -78,11 +78,8 @@ const FILTERS: readonly FlowFilter[] = [
   { policies: [{ name: 'rule-3' }] }, { httpStatuses: ['5+'] }, { either: { workloads: ['nobody'] } },
 ];
 
-export async function measureQueries(database: BenchDatabase, rows: number, samples: number): Promise<QueryLatencies> {
-  const pool = new pg.Pool({ connectionString: database.apiUrl, max: 2 });
-  pool.on('error', () => undefined);
-  const reader = new PostgresFlowReader(pool);
-  const edges = new PostgresFlowEdges(pool);
+/** @param readers of the store; they stay the caller's */
+export async function measureQueries({ reader, edges }: Pick<FlowReaders, 'reader' | 'edges'>, rows: number, samples: number): Promise<QueryLatencies> {
   const context = systemContext(TENANT, 'bench');
   const window = (hours: number) => ({ clusterId: CLUSTER, sinceUs: Date.now() * 1000 - hours * HOUR_US, untilUs: Date.now() * 1000 });
   const drops = await timed(samples, () => reader.list(context, { ...window(1), selection: { allow: [{ verdicts: ['dropped'] }], deny: [] }, order: 'newest', limit: 100 }));
@@ -95,7 +92,6 @@ export async function measureQueries(database: BenchDatabase, rows: number, samp
     });
     lists.push({ filter: JSON.stringify(filter), latencies, flows });
   }
-  await pool.end();
   return {
     rows, drops_1h_p95_ms: percentile(drops, 0.95), map_24h_p95_ms: percentile(map, 0.95), list_p95_ms: percentile(lists.flatMap(({ latencies }) => latencies), 0.95),
     lists: lists.map(({ filter, latencies, flows }) => ({ filter, flows, medianMs: percentile(latencies, 0.5), worstMs: Math.max(...latencies) })),

@@ -6,13 +6,17 @@ import { join } from 'node:path';
 
 export interface RunningEngine {
   readonly url: string;
+  readonly pid: number;
   /** Ends it and removes its data. */
   stop(): Promise<void>;
 }
 
-/** Starts `engine-server.ts` on a free port with empty data, in memory where it can be. */
-export async function startEngine(): Promise<RunningEngine> {
-  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'palisade-chdb-'));
+/**
+ * Starts `engine-server.ts` on a free port with empty data.
+ * @param under folder for a folder of its own; absent: in memory where it can be
+ */
+export async function startEngine(under = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()): Promise<RunningEngine> {
+  const folder = mkdtempSync(join(under, 'palisade-chdb-'));
   const child = spawn(process.execPath, [join(import.meta.dirname, 'engine-server.ts'), '0', join(folder, 'data')], { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   const port = await new Promise<string>((done, fail) => {
@@ -26,6 +30,7 @@ export async function startEngine(): Promise<RunningEngine> {
   });
   return {
     url: `http://127.0.0.1:${port}`,
+    pid: child.pid ?? 0,
     async stop() {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill('SIGTERM');

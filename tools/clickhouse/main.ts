@@ -3,10 +3,11 @@
  * a process of its own) and on a real cluster of two replicas (Debian's clickhouse-server with ZooKeeper). Both are brought
  * by this command alone. What cannot be had is skipped, by name and count.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkout, must, run } from '../dev/command.ts';
+import { checkout, run } from '../dev/command.ts';
 import { say } from '../dev/say.ts';
+import { bringEngine } from './bring-engine.ts';
 import { bringDebianPackages } from './debian-packages.ts';
 
 interface Report {
@@ -17,17 +18,6 @@ interface Report {
 }
 
 const folder = import.meta.dirname;
-
-/** As `./dev` does for the checkout's own packages. */
-async function bringEngine(): Promise<void> {
-  const note = join(folder, 'node_modules/.package-lock.json');
-  const lock = join(folder, 'package-lock.json');
-  if (existsSync(note) && statSync(note).mtimeMs >= statSync(lock).mtimeMs) return;
-  say('bringing a ClickHouse engine through npm (chdb, about 550 MB unpacked)');
-  await must('npm ci in tools/clickhouse', 'npm', ['ci'], { cwd: folder, stdio: ['ignore', 2, 2] });
-  const now = new Date();
-  utimesSync(note, now, now);
-}
 
 async function main(): Promise<number> {
   await bringEngine();

@@ -6,6 +6,6 @@ export { PostgresFlowReader } from './postgres/postgres-flow-reader.ts';
 export { PostgresFlowSink } from './postgres/postgres-flow-sink.ts';
 export { PostgresFlowSources } from './postgres/postgres-flow-sources.ts';
 export { PostgresFlowStatistics } from './postgres/postgres-flow-statistics.ts';
-export { clickHouseFlowKeeping, clickHouseFlowReaders, clickHouseFlowSink, flowHistoryCopy, postgresFlowReaders, type ClickHouseAddress, type FlowReaders } from './open-flow-store.ts';
+export { clickHouseFlowKeeping, clickHouseFlowReaders, clickHouseFlowSink, flowHistoryCopy, postgresFlowReaders, type ClickHouseAddress, type FlowReaders, type RunningFlowSink } from './open-flow-store.ts';
 export type { SpoolFigures } from './clickhouse/clickhouse-flow-sink.ts';
 export { copySentences, type CopiedHistory } from './history/flow-history-copy.ts';
