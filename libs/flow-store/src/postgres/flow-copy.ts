@@ -1,4 +1,5 @@
 import type { FlowColumns } from '@palisade/flow';
+import { indexOrder } from './flow-copy-order.ts';
 import type { DictionaryName } from './flow-tables.ts';
 
 /** Columns that most flows have no value for: they are written only where a row of the COPY has one. */
@@ -160,16 +161,15 @@ function writeRow(view: DataView, start: number, fields: number, { tenant, batch
   return at;
 }
 
-/** A COPY of `copyColumns(seldom)` in binary form, chunk by chunk; a chunk is the caller's, nothing writes into it again. */
+/** A COPY of `copyColumns(seldom)` in binary form, in the order of the index, chunk by chunk; a chunk is the caller's, nothing writes into it again. */
 export function* copyChunks(sources: readonly CopySource[], seldom: SeldomColumns): Generator<Buffer> {
   const fields = copyColumns(seldom).length;
   let chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   let view = new DataView(chunk.buffer);
   let at = SIGNATURE.copy(chunk);
-  for (const source of sources) {
+  for (const { source, from, to } of indexOrder(sources)) {
     const { rows } = source;
-    const count = rows?.length ?? source.columns.rows;
-    for (let index = 0; index < count; index++) {
+    for (let index = from; index < to; index++) {
       if (at + ROW_ROOM > CHUNK_BYTES) {
         yield chunk.subarray(0, at);
         chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
