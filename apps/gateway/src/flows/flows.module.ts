@@ -29,17 +29,23 @@ interface FlowStorePart {
 async function openStore({ clickHouse, logger, metrics }: FlowsModuleOptions, pool: pg.Pool): Promise<FlowStorePart> {
   if (clickHouse === undefined) {
     const sink = new PostgresFlowSink(pool);
-    if (metrics !== undefined) {
-      new Gauge({ name: 'palisade_flow_folded_rows', help: 'Flows since start whose edge was summed up as other, for their commit had too many edges', registers: [metrics], collect() { this.set(sink.foldedRows); } });
-    }
+    if (metrics !== undefined) exposeFolded(metrics, sink);
     return { sink, close: () => Promise.resolve() };
   }
   const { spoolDir, ...address } = clickHouse;
   const { sink, close } = await clickHouseFlowSink(address, {
     ledger: pool, spoolDir, onFailure: (error) => logger?.warn({ err: error }, 'flows wait in the spool: ClickHouse did not take them'),
   });
-  if (metrics !== undefined) exposeSpool(metrics, () => sink.figures());
+  if (metrics !== undefined) {
+    exposeFolded(metrics, sink);
+    exposeSpool(metrics, () => sink.figures());
+  }
   return { sink, close };
+}
+
+function exposeFolded(metrics: Registry, sink: Pick<PostgresFlowSink, 'folded'>): void {
+  new Gauge({ name: 'palisade_flow_folded_rows', help: 'Flows since start whose edge was summed up as other, for their commit had too many edges', registers: [metrics], collect() { this.set(sink.folded.rows); } });
+  new Gauge({ name: 'palisade_flow_folded_edges', help: 'Distinct edges of those flows: an estimate, give or take five percent', registers: [metrics], collect() { this.set(sink.folded.edges); } });
 }
 
 const SPOOL_FIGURES = {

@@ -2,6 +2,7 @@ import { DomainError } from '@palisade/errors';
 import { totalLost } from '@palisade/flow';
 import { DEFAULT_FLOW_RETENTION, type FlowAppendOutcome, type FlowSink, type SentFlowBatch } from '@palisade/control';
 import type { Pool, PoolClient } from 'pg';
+import { FoldedEdges } from '../folded-edges.ts';
 import { inTransaction } from '../postgres/tenant-transaction.ts';
 import { batchKey, enterBatches, findBatches, type LedgerBatch } from './batch-ledger.ts';
 import type { ClickHouseSession } from './clickhouse-session.ts';
@@ -45,6 +46,7 @@ export class ClickHouseFlowSink implements FlowSink {
   readonly #lander: SegmentLander;
   readonly #keptDays: number;
   readonly #contentIds = new ContentIds();
+  readonly #folded = new FoldedEdges();
 
   constructor(ports: ClickHouseFlowSinkPorts) {
     this.#ledger = ports.ledger;
@@ -68,6 +70,11 @@ export class ClickHouseFlowSink implements FlowSink {
     await this.#spool.close();
   }
 
+  /** What was summed up as `other` since start, because a tenant had more edges than one commit tells apart. */
+  get folded(): FoldedEdges {
+    return this.#folded;
+  }
+
   figures(): SpoolFigures {
     return { ...this.#lander.figures(), spoolBytes: this.#spool.bytes, spoolSegments: this.#spool.segments };
   }
@@ -75,15 +82,17 @@ export class ClickHouseFlowSink implements FlowSink {
   async append(batches: readonly SentFlowBatch[]): Promise<readonly FlowAppendOutcome[]> {
     const nowUs = Date.now() * 1000;
     const prepared = batches.map((sent) => prepareBatch(sent, keptRows(sent, nowUs, this.#keptDays), this.#contentIds));
+    const folded = new FoldedEdges();
     let record: AppendedRecord | undefined;
     try {
       const outcomes = await inTransaction(this.#ledger, 'BEGIN', async (client) => {
         const ids = await enterBatches(client, prepared.map(ledgerBatch));
         const { fresh, batchIds, outcomes: own } = newOnes(prepared, ids);
-        if (fresh.length > 0) record = await this.#spool.append(this.#record(fresh, batchIds, nowUs), fresh.reduce((sum, { rows }) => sum + rows.length, 0));
+        if (fresh.length > 0) record = await this.#spool.append(this.#record(fresh, batchIds, nowUs, folded), fresh.reduce((sum, { rows }) => sum + rows.length, 0));
         return own;
       });
       record?.settle(true);
+      if (folded.rows > 0) this.#folded.merge(folded);
       return outcomes;
     } catch (error) {
       // Whether the commit went through is asked when the segment is sealed.
@@ -92,7 +101,7 @@ export class ClickHouseFlowSink implements FlowSink {
     }
   }
 
-  #record(fresh: readonly PreparedBatch[], batchIds: readonly string[], nowUs: number): SpoolRecord {
+  #record(fresh: readonly PreparedBatch[], batchIds: readonly string[], nowUs: number, folded: FoldedEdges): SpoolRecord {
     const entries: Record<string, Record<string, unknown>[]> = {};
     const named = new Set<string>();
     for (const { sent, entries: own } of fresh) {
@@ -105,7 +114,7 @@ export class ClickHouseFlowSink implements FlowSink {
       }
     }
     const head: SpoolHead = { batches: fresh.map((batch, index) => landingBatch(batch, batchIds[index] ?? '0', nowUs)), entries };
-    return { head, block: flowBlock(fresh, batchIds) };
+    return { head, block: flowBlock(fresh, batchIds, folded) };
   }
 
   /**

@@ -1,5 +1,6 @@
 import { FLOW_DIRECTION, FLOW_EVENT, latencyBucket, OTHER_PARTY, VERDICT, type FlowColumns } from '@palisade/flow';
 import type { SentFlowBatch } from '@palisade/control';
+import { finished, textHash, type FoldedEdges } from '../folded-edges.ts';
 import { batchEntries, ContentIds, idLayout, partyEntry, type NamedEntry } from './content-id.ts';
 import { nativeBlock, NumberColumn, uuidLayout } from './native-block.ts';
 import { DICTIONARY_TABLES, type DictionaryTable } from './schema/dictionary-tables.ts';
@@ -35,24 +36,30 @@ const ID_BYTES = 8;
 /** Distinct edges of one tenant in one commit; what is beyond folds into `other`: counted, not told apart. */
 export const EDGE_CAP = 10_000;
 
+const TOLD = -1;
+
 /** Which edges of a tenant one commit tells apart. */
 class EdgesTold {
   readonly #told = new Set<string>();
 
-  /** Whether the edge is one of those told apart. */
-  tells(key: string): boolean {
-    if (this.#told.has(key)) return true;
-    if (this.#told.size >= EDGE_CAP) return false;
+  /** `TOLD` where the edge is one of those told apart, otherwise its hash. */
+  look(key: string): number {
+    if (this.#told.has(key)) return TOLD;
+    if (this.#told.size >= EDGE_CAP) return finished(textHash(key));
     this.#told.add(key);
-    return true;
+    return TOLD;
   }
 }
 
 type Columns = Readonly<Record<IngestColumn, NumberColumn>>;
 const COLUMN_NAMES = Object.keys(INGEST_COLUMNS_SQL) as readonly IngestColumn[];
 
-/** Rows of the given batches as one block of `flow_ingest`. @param batchIds ids of the batches, in the same order */
-export function flowBlock(batches: readonly PreparedBatch[], batchIds: readonly string[]): Buffer {
+/**
+ * Rows of the given batches as one block of `flow_ingest`.
+ * @param batchIds ids of the batches, in the same order
+ * @param folded is told of flows whose edge is summed up as `other`
+ */
+export function flowBlock(batches: readonly PreparedBatch[], batchIds: readonly string[], folded?: FoldedEdges): Buffer {
   const rows = batches.reduce((sum, batch) => sum + batch.rows.length, 0);
   const columns = Object.fromEntries(COLUMN_NAMES.map((name) => [name, new NumberColumn(INGEST_COLUMNS_SQL[name], rows)])) as unknown as Columns;
   const told = new Map<string, EdgesTold>();
@@ -60,17 +67,17 @@ export function flowBlock(batches: readonly PreparedBatch[], batchIds: readonly 
     const { tenantId } = batch.sent.sender;
     const edges = told.get(tenantId) ?? new EdgesTold();
     told.set(tenantId, edges);
-    appendBatch(columns, batch, batchIds[index] ?? '0', edges);
+    appendBatch(columns, batch, batchIds[index] ?? '0', edges, folded);
   }
   return nativeBlock(rows, COLUMN_NAMES.map((name) => ({ name, type: INGEST_COLUMNS_SQL[name], values: columns[name].values() })));
 }
 
-function appendBatch(out: Columns, { sent, rows, ids, parties }: PreparedBatch, batchId: string, told: EdgesTold): void {
+function appendBatch(out: Columns, { sent, rows, ids, parties }: PreparedBatch, batchId: string, told: EdgesTold, foldedEdges: FoldedEdges | undefined): void {
   const { columns } = sent.batch;
   const tenant = uuidLayout(sent.sender.tenantId);
   const cluster = uuidLayout(sent.sender.clusterId);
   const batch = idLayout([batchId]);
-  const edges = new BatchEdges(columns, told, sent.sender.clusterId);
+  const edges = new BatchEdges(columns, told, `${sent.sender.tenantId} ${sent.sender.clusterId}`);
   const id = (column: NumberColumn, of: Buffer, index: number): void => column.raw(of, index * ID_BYTES, ID_BYTES);
   const optionalId = (column: NumberColumn, of: Buffer, value: number): void => (value === 0 ? column.raw(NONE, 0, ID_BYTES) : id(column, of, value - 1));
   for (const row of rows) {
@@ -92,7 +99,9 @@ function appendBatch(out: Columns, { sent, rows, ids, parties }: PreparedBatch, 
     optionalId(out.dns_id, ids.flow_dns, at(columns.dns));
     out.pid.number(process === 0 ? 0 : (columns.processes[process - 1]?.pid ?? 0));
     appendNumbers(out, columns, row);
-    const folded = !edges.tells(row);
+    const edge = edges.look(row);
+    const folded = edge !== TOLD;
+    if (folded && isSummed(columns, row)) foldedEdges?.add(edge);
     id(out.edge_source_id, parties, folded ? columns.peers.length : at(columns.source));
     id(out.edge_destination_id, parties, folded ? columns.peers.length : at(columns.destination));
     optionalId(out.edge_policy_set_id, ids.flow_policy_set, folded || at(columns.verdict) === VERDICT.forwarded ? 0 : set);
@@ -139,14 +148,20 @@ function counts(event: number | undefined): boolean {
   return event === FLOW_EVENT.delta || event === FLOW_EVENT.closed || event === FLOW_EVENT.dropped;
 }
 
+/** Whether the views over edges take the row. */
+function isSummed(columns: FlowColumns, row: number): boolean {
+  return begins(columns, row) || counts(columns.event[row]) || (columns.http[row] ?? 0) > 0;
+}
+
 const MAX_PEERS_NEAR = 8_192;
 
 /** Edges of one batch: pairs of its peers that were looked up already are known by one number. */
 class BatchEdges {
   readonly #columns: FlowColumns;
   readonly #told: EdgesTold;
+  /** Tenant and cluster. */
   readonly #cluster: string;
-  readonly #near = new Map<number, boolean>();
+  readonly #near = new Map<number, number>();
 
   constructor(columns: FlowColumns, told: EdgesTold, cluster: string) {
     this.#columns = columns;
@@ -154,7 +169,8 @@ class BatchEdges {
     this.#cluster = cluster;
   }
 
-  tells(row: number): boolean {
+  /** As `EdgesTold.look`. */
+  look(row: number): number {
     const c = this.#columns;
     const source = c.source[row] ?? 0;
     const destination = c.destination[row] ?? 0;
@@ -163,13 +179,13 @@ class BatchEdges {
     const key = (source * c.peers.length + destination) * 65_536 + port;
     const known = this.#near.get(key);
     if (known !== undefined) return known;
-    const tells = this.#look(source, destination, port);
-    this.#near.set(key, tells);
-    return tells;
+    const looked = this.#look(source, destination, port);
+    this.#near.set(key, looked);
+    return looked;
   }
 
-  #look(source: number, destination: number, port: number): boolean {
+  #look(source: number, destination: number, port: number): number {
     const name = (index: number): string => JSON.stringify(partyEntry(this.#columns.peers[index] ?? OTHER_PARTY));
-    return this.#told.tells(`${this.#cluster} ${name(source)} ${name(destination)} ${port}`);
+    return this.#told.look(`${this.#cluster} ${name(source)} ${name(destination)} ${port}`);
   }
 }

@@ -1,4 +1,5 @@
 import { FLOW_DIRECTION, FLOW_EVENT, LATENCY_BUCKETS, latencyBucket, VERDICT, type FlowColumns } from '@palisade/flow';
+import { finished, FoldedEdges, mixed, textHash } from '../folded-edges.ts';
 
 /** What a batch's indexes mean in the store. */
 export interface EdgeSource {
@@ -42,18 +43,21 @@ function counts(event: number): boolean {
 export class EdgeSums {
   readonly #cap: number;
   readonly #otherId: number;
+  readonly #tenantHash: number;
   readonly #clusters: string[] = [];
+  readonly #clusterHashes: number[] = [];
   readonly #latencies = new Map<number, number[]>();
   /** Part + 1 by hash; 0: free. Never more than half full. */
   #slots = new Int32Array(FIRST_ROOM * 2);
   #keys = new Int32Array(FIRST_ROOM * KEYS);
   #sums = new Float64Array(FIRST_ROOM * SUMS);
   #length = 0;
-  #folded = 0;
+  #folded: FoldedEdges | undefined;
   readonly #key = new Int32Array(KEYS);
 
   /** @param otherId party id that stands for everything beyond the cap */
-  constructor(cap: number, otherId: number) {
+  constructor(tenantId: string, cap: number, otherId: number) {
+    this.#tenantHash = textHash(tenantId);
     this.#cap = cap;
     this.#otherId = otherId;
   }
@@ -63,8 +67,8 @@ export class EdgeSums {
     return this.#length;
   }
 
-  /** Rows whose ends were folded. */
-  get folded(): number {
+  /** What was folded; undefined where nothing was. */
+  get folded(): FoldedEdges | undefined {
     return this.#folded;
   }
 
@@ -94,7 +98,9 @@ export class EdgeSums {
 
   #cluster(id: string): number {
     const known = this.#clusters.indexOf(id);
-    return known >= 0 ? known : this.#clusters.push(id) - 1;
+    if (known >= 0) return known;
+    this.#clusterHashes.push(mixed(this.#tenantHash, textHash(id)));
+    return this.#clusters.push(id) - 1;
   }
 
   #addRow(source: EdgeSource, cluster: number, row: number): void {
@@ -141,8 +147,9 @@ export class EdgeSums {
     const found = this.#slots[slot] ?? 0;
     if (found > 0) return found - 1;
     if (this.#length < this.#cap) return this.#make(slot);
-    this.#folded++;
     const key = this.#key;
+    this.#folded ??= new FoldedEdges();
+    this.#folded.add(this.#edgeHash());
     key[EDGE_KEY.source] = this.#otherId;
     key[EDGE_KEY.destination] = this.#otherId;
     key[EDGE_KEY.port] = 0;
@@ -150,6 +157,11 @@ export class EdgeSums {
     const folded = this.#slot();
     const other = this.#slots[folded] ?? 0;
     return other > 0 ? other - 1 : this.#make(folded);
+  }
+
+  #edgeHash(): number {
+    const cluster = this.#clusterHashes[this.#key[EDGE_KEY.cluster] ?? 0] ?? 0;
+    return finished([EDGE_KEY.source, EDGE_KEY.destination, EDGE_KEY.port].reduce((hash, field) => mixed(hash, this.#key[field] ?? 0), cluster));
   }
 
   /** Where `#key` is in the table, or the free place where it belongs (linear probing). */

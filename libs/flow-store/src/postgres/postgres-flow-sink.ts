@@ -4,6 +4,7 @@ import { totalLost, type FlowBatch, type FlowLosses } from '@palisade/flow';
 import type { FlowAppendOutcome, FlowSink, SentFlowBatch } from '@palisade/control';
 import type { Pool, PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
+import { FoldedEdges } from '../folded-edges.ts';
 import { EdgeSums } from './edge-sums.ts';
 import { insertEdgeParts } from './edge-statements.ts';
 import { copyChunks, copyColumns, uuidWords, type CopySource } from './flow-copy.ts';
@@ -52,7 +53,7 @@ export class PostgresFlowSink implements FlowSink {
   readonly #pool: Pool;
   readonly #names: FlowNames;
   readonly #days: PartitionDays;
-  #foldedRows = 0;
+  readonly #folded = new FoldedEdges();
 
   /** @param pool connections of the ingest role */
   constructor(pool: Pool) {
@@ -61,9 +62,9 @@ export class PostgresFlowSink implements FlowSink {
     this.#names = new FlowNames(pool);
   }
 
-  /** Flows since start whose edge was summed up as `other`, because their tenant had more edges than one commit tells apart. */
-  get foldedRows(): number {
-    return this.#foldedRows;
+  /** What was summed up as `other` since start, because a tenant had more edges than one commit tells apart. */
+  get folded(): FoldedEdges {
+    return this.#folded;
   }
 
   async append(batches: readonly SentFlowBatch[]): Promise<readonly FlowAppendOutcome[]> {
@@ -74,7 +75,7 @@ export class PostgresFlowSink implements FlowSink {
       const first = batches[0]?.sender.tenantId;
       if (first === undefined) return [];
       const { outcomes, folded } = await inTransaction(this.#pool, beginAs(first), (client) => store(client, first, prepared));
-      this.#foldedRows += folded;
+      for (const one of folded) this.#folded.merge(one);
       return outcomes;
     } catch (error) {
       this.#days.forget();
@@ -83,7 +84,7 @@ export class PostgresFlowSink implements FlowSink {
   }
 }
 
-async function store(client: PoolClient, first: string, prepared: readonly Prepared[]): Promise<{ readonly outcomes: FlowAppendOutcome[]; readonly folded: number }> {
+async function store(client: PoolClient, first: string, prepared: readonly Prepared[]): Promise<{ readonly outcomes: FlowAppendOutcome[]; readonly folded: FoldedEdges[] }> {
   const stored = new Map<string, number>();
   let current = first;
   // Round trips are what a commit waits for: most commits hold one tenant.
@@ -106,11 +107,11 @@ async function store(client: PoolClient, first: string, prepared: readonly Prepa
     return { kind: 'stored', rows: one.rows };
   });
   for (const day of new Set(fresh.flatMap(({ days }) => [...days.keys()]))) await copyDay(client, day, fresh);
-  let folded = 0;
+  const folded: FoldedEdges[] = [];
   for (const [tenantId, own] of byTenant(fresh)) {
     await become(tenantId);
-    const sums = sumEdges(own);
-    folded += sums.folded;
+    const sums = sumEdges(tenantId, own);
+    if (sums.folded !== undefined) folded.push(sums.folded);
     await insertEdgeParts(client, tenantId, sums);
   }
   return { outcomes, folded };
@@ -196,8 +197,8 @@ async function copyPart(client: PoolClient, leaf: string, { sources, seldom }: C
   await finished;
 }
 
-function sumEdges(prepared: readonly Prepared[]): EdgeSums {
-  const sums = new EdgeSums(EDGE_CAP, prepared[0]?.parties.at(-1) ?? 0);
+function sumEdges(tenantId: string, prepared: readonly Prepared[]): EdgeSums {
+  const sums = new EdgeSums(tenantId, EDGE_CAP, prepared[0]?.parties.at(-1) ?? 0);
   for (const { sent, ids, parties, days } of prepared) {
     const source = { clusterId: sent.sender.clusterId, columns: sent.batch.columns, parties, policySets: ids.policySets };
     for (const rows of days.values()) sums.add(source, rows);

@@ -5,6 +5,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../../../tools/postgres/test-database.ts';
 import { describeFlowStore } from '../testing/flow-store-conformance.ts';
+import { BACKEND, sampleFlow, sent } from '../testing/sample-flows.ts';
 import { PostgresFlowEdges } from './postgres-flow-edges.ts';
 import { PostgresFlowKeeping } from './postgres-flow-keeping.ts';
 import { PostgresFlowReader } from './postgres-flow-reader.ts';
@@ -75,6 +76,22 @@ describe('flow partitions', () => {
 
   it('cannot be written through the parent, where the tenant would not be checked by the certificate', async () => {
     await expect(ingest.query(`INSERT INTO palisade.flow (tenant_id) VALUES (gen_random_uuid())`)).rejects.toMatchObject({ code: '42501' });
+  });
+});
+
+describe('more edges than a commit tells apart', () => {
+  it('are summed up as other; their flows are counted, and about how many edges they were, once each', async () => {
+    const sink = new PostgresFlowSink(ingest);
+    const sender = { tenantId: parseTenantId(randomUUID()), clusterId: randomUUID(), nodeId: randomUUID() };
+    const nowUs = Date.now() * 1000;
+    const ports = (from: number) => Array.from({ length: 6_000 }, (_, index) => sampleFlow(nowUs, { destination: { ...BACKEND, port: from + index } }));
+    for (const rows of [2_000, 4_000]) {
+      await sink.append([sent(sender, randomUUID(), 1, ports(1)), sent(sender, randomUUID(), 1, ports(6_001))]);
+      expect(sink.folded.rows).toBe(rows);
+      expect(Math.abs(sink.folded.edges - 2_000)).toBeLessThanOrEqual(100);
+    }
+    const { edges } = await new PostgresFlowEdges(api).edges(systemContext(sender.tenantId, 'test'), { sinceUs: nowUs - 60_000_000, untilUs: nowUs + 60_000_000, limit: 20_000 });
+    expect(edges.filter(({ source }) => source.labels.includes('reserved:other'))).toMatchObject([{ port: 0, packets: 40_000 }]);
   });
 });
 
