@@ -161,6 +161,17 @@ describe('endpoints from the Kubernetes API', () => {
     );
   });
 
+  it('read what a named target port stands for from the slices', async () => {
+    const labels = { 'kubernetes.io/service-name': 'dns' };
+    server.put(SERVICES, { metadata: { name: 'dns', namespace: 'kube-system' }, spec: { clusterIP: '10.96.0.10', ports: [{ name: 'dns', port: 53, protocol: 'UDP', targetPort: 'dns-udp' }, { name: 'metrics', port: 9153 }, { name: 'gone', port: 7, targetPort: 'nothing' }] } });
+    server.put(SLICES, { metadata: { name: 'dns-1', namespace: 'kube-system', labels }, ports: [{ name: 'dns', port: 5353, protocol: 'UDP' }, { name: 'metrics', port: 9153 }], endpoints: [{ addresses: ['10.1.0.7'] }] });
+    await until(() =>
+      expect(source.current.services.find(({ name, backends }) => name === 'dns' && backends.length > 0)?.ports).toEqual([
+        { port: 53, protocol: 'UDP', targetPort: 5353 }, { port: 9153, protocol: 'TCP', targetPort: 9153 }, { port: 7, protocol: 'TCP', targetPort: 7 },
+      ]),
+    );
+  });
+
   it('look again for an interface that is not there yet', async () => {
     await until(() => expect(keys()).toHaveLength(3));
     expect(source.current.endpoints[0]?.attach).toEqual({ kind: 'interface', ifname: '' });

@@ -70,7 +70,16 @@ export interface KeptService {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly addresses: readonly string[];
-  readonly ports: readonly { readonly port: number; readonly protocol: string; readonly targetPort: number }[];
+  readonly ports: readonly KeptServicePort[];
+}
+
+interface KeptServicePort {
+  /** As the slices name it; '' where a service has one port without a name. */
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: string;
+  /** Absent where it is a name: what it stands for is in the slices. */
+  readonly targetPort?: number;
 }
 
 interface Service extends KubernetesObject {
@@ -89,35 +98,53 @@ export function keepService(object: KubernetesObject): KeptService | undefined {
     name: metadata.name,
     labels: metadata.labels ?? {},
     addresses,
-    ports: (spec?.ports ?? []).flatMap(({ port, protocol, targetPort }) => (port === undefined ? [] : [{ port, protocol: protocol ?? 'TCP', targetPort: typeof targetPort === 'number' ? targetPort : port }])),
+    ports: (spec?.ports ?? []).flatMap(({ name, port, protocol, targetPort }): KeptServicePort[] =>
+      port === undefined ? [] : [{ name: name ?? '', port, protocol: protocol ?? 'TCP', ...(typeof targetPort !== 'string' && { targetPort: targetPort ?? port }) }],
+    ),
   };
 }
 
 export interface KeptSlice {
   readonly service: string;
   readonly addresses: readonly string[];
+  /** Name of the service's port → the port that its backends listen on. */
+  readonly ports: Readonly<Record<string, number>>;
 }
 
 interface EndpointSlice extends KubernetesObject {
+  readonly ports?: readonly Port[] | null;
   readonly endpoints?: readonly { readonly addresses?: readonly string[]; readonly conditions?: { readonly ready?: boolean; readonly serving?: boolean } }[];
 }
 
 /** An EndpointSlice (discovery.k8s.io/v1); not ready endpoints that still serve, while they terminate, count. */
 export function keepSlice(object: KubernetesObject): KeptSlice | undefined {
-  const { metadata, endpoints } = object as EndpointSlice;
+  const { metadata, endpoints, ports } = object as EndpointSlice;
   const service = metadata.labels?.['kubernetes.io/service-name'];
   if (service === undefined) return undefined;
   const used = (endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false || conditions.serving === true);
-  return { service: `${metadata.namespace ?? 'default'}/${service}`, addresses: used.flatMap(({ addresses }) => addresses ?? []) };
+  return {
+    service: `${metadata.namespace ?? 'default'}/${service}`,
+    addresses: used.flatMap(({ addresses }) => addresses ?? []),
+    ports: Object.fromEntries((ports ?? []).flatMap(({ name, port }) => (port === undefined ? [] : [[name ?? '', port]]))),
+  };
 }
 
-/** Services with the backends of all their slices. */
+/**
+ * Services with the backends of all their slices. A target port that is a name is what the slices say it stands for; pods may
+ * differ in it, then it is the least one, and the service's own port where no slice says anything.
+ */
 export function reportedServices(services: Iterable<KeptService>, slices: Iterable<KeptSlice>): readonly ReportedService[] {
   const backends = new Map<string, Set<string>>();
-  for (const { service, addresses } of slices) {
+  const targets = new Map<string, number>();
+  for (const { service, addresses, ports } of slices) {
     const known = backends.get(service) ?? new Set();
     for (const address of addresses) known.add(address);
     backends.set(service, known);
+    for (const [name, port] of Object.entries(ports)) targets.set(`${service}/${name}`, Math.min(port, targets.get(`${service}/${name}`) ?? port));
   }
-  return [...services].map((service) => ({ ...service, backends: [...(backends.get(`${service.namespace}/${service.name}`) ?? [])].sort() }));
+  return [...services].map((service) => {
+    const key = `${service.namespace}/${service.name}`;
+    const ports = service.ports.map(({ name, port, protocol, targetPort }) => ({ port, protocol, targetPort: targetPort ?? targets.get(`${key}/${name}`) ?? port }));
+    return { ...service, ports, backends: [...(backends.get(key) ?? [])].sort() };
+  });
 }
