@@ -35,6 +35,7 @@ export const KERNEL_TEST_NEEDS: readonly Need[] = [
   { program: 'ethtool', package: 'ethtool' },
   { program: 'systemd-analyze', package: 'systemd' },
   { program: 'setpriv', package: 'util-linux' },
+  { program: 'taskset', package: 'util-linux' },
 ];
 
 /** For the tests of the job queue on its production backend. */
