@@ -1,12 +1,15 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { GateAccess, GateContext, TcpConnection } from '@palisade/dataplane';
+import { Admission } from './admission.ts';
 import { AgentLink } from './agent-link.ts';
 import type { RequestHead } from './message-head.ts';
 import { PolicyBook, type Judgement } from './policy-book.ts';
 import { Session } from './session.ts';
 
-/** Connections at once; more are refused by closing them. */
+/** Connections at once, of both families; see `Admission`. More are reset. */
 const MAX_CONNECTIONS = 4096;
+/** How often it is said that connections were refused. */
+const SAY_REFUSED_MS = 10_000;
 
 export interface GateParts {
   /** Descriptors of the listeners that connections are steered to; undefined where the host has no such family. */
@@ -21,6 +24,8 @@ export class Gate {
   readonly #book = new PolicyBook();
   readonly #own = new Set<string>();
   readonly #servers: Server[] = [];
+  readonly #admission = new Admission(MAX_CONNECTIONS);
+  #refused = 0;
   #link: AgentLink | undefined;
   #policyNumber = 0;
 
@@ -49,7 +54,6 @@ export class Gate {
   #listen(fd: number | undefined): Promise<number> {
     if (fd === undefined) return Promise.resolve(0);
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => void this.#accept(socket));
-    server.maxConnections = MAX_CONNECTIONS;
     this.#servers.push(server);
     return new Promise((resolve, reject) => {
       server.once('error', reject).listen({ fd }, () => {
@@ -68,6 +72,11 @@ export class Gate {
       down.destroy();
       return;
     }
+    if (!this.#admission.enter(remoteAddress)) {
+      this.#sayRefused();
+      down.resetAndDestroy();
+      return;
+    }
     const connection = { client: { address: remoteAddress, port: remotePort }, server: { address: localAddress, port: localPort } };
     try {
       const up = await this.#parts.dial(connection);
@@ -75,7 +84,18 @@ export class Gate {
     } catch {
       // The client sees what it would see of a server that refuses it.
       down.resetAndDestroy();
+    } finally {
+      this.#admission.leave(remoteAddress);
     }
+  }
+
+  #sayRefused(): void {
+    this.#refused += 1;
+    if (this.#refused > 1) return;
+    setTimeout(() => {
+      process.stderr.write(`The HTTP gate refused ${this.#refused} connections: ${this.#admission.open} of ${MAX_CONNECTIONS} are open, and a client may have as many as are free.\n`);
+      this.#refused = 0;
+    }, SAY_REFUSED_MS).unref();
   }
 
   get policyNumber(): number {

@@ -6,10 +6,17 @@ import { Malformed } from './malformed.ts';
 import { headEnd, readRequestHead, readResponseHead, writeRequestHead, type Framing, type RequestHead, type ResponseHead } from './message-head.ts';
 import type { Judgement } from './policy-book.ts';
 
-/** A head must be complete this long after its first byte. */
-const HEAD_MS = 30_000;
-/** Neither side says anything for this long. */
-const IDLE_MS = 300_000;
+/** How long a connection may take, in milliseconds. */
+export interface SessionLimits {
+  /** A head must be complete this long after its first byte. */
+  readonly headMs: number;
+  /** Neither side says anything, or takes anything, for this long. */
+  readonly idleMs: number;
+  /** For what is still to be said when the connection is over. */
+  readonly lingerMs: number;
+}
+
+const LIMITS: SessionLimits = { headMs: 30_000, idleMs: 300_000, lingerMs: 30_000 };
 
 /** What a session asks of its surroundings. */
 export interface SessionPorts {
@@ -33,6 +40,10 @@ const REASONS: Readonly<Record<number, string>> = {
   501: 'Not Implemented', 502: 'Bad Gateway', 503: 'Service Unavailable', 505: 'HTTP Version Not Supported',
 };
 
+function afterClose(socket: Socket): Promise<void> {
+  return socket.closed ? Promise.resolve() : new Promise((resolve) => socket.once('close', () => resolve()));
+}
+
 /** One client's connection and the one to its server: requests are read whole, judged, and sent on one after the other. */
 export class Session {
   readonly #down: Socket;
@@ -41,42 +52,58 @@ export class Session {
   readonly #fromServer: Inlet;
   readonly #connection: TcpConnection;
   readonly #ports: SessionPorts;
+  readonly #limits: SessionLimits;
   #contexts: readonly GateContext[] = [];
   #askedAt = -1;
   /** Bytes of an answer have gone to the client: an error can no longer be said in HTTP. */
   #answering = false;
+  #end: NodeJS.Timeout | undefined;
 
-  constructor(down: Socket, up: Socket, connection: TcpConnection, ports: SessionPorts) {
+  constructor(down: Socket, up: Socket, connection: TcpConnection, ports: SessionPorts, limits = LIMITS) {
     this.#down = down;
     this.#up = up;
     this.#connection = connection;
     this.#ports = ports;
+    this.#limits = limits;
     this.#fromClient = new Inlet(down);
     this.#fromServer = new Inlet(up);
     for (const socket of [down, up]) {
       socket.setNoDelay(true);
-      socket.setTimeout(IDLE_MS, () => this.#break());
+      socket.setTimeout(limits.idleMs, () => this.#break());
       socket.on('error', () => this.#break());
     }
   }
 
-  /** Runs until either side ends. Never rejects. */
+  /** Runs until both connections are closed, which is at most `lingerMs` after either side ends. Never rejects. */
   async run(): Promise<void> {
+    const closed = Promise.all([this.#down, this.#up].map(afterClose));
     try {
       while (await this.#exchange());
       this.#down.end();
       this.#up.end();
+      this.#linger();
       await Promise.race([this.#drainedAfterEnd(this.#fromClient), this.#drainedAfterEnd(this.#fromServer)]);
     } catch (error) {
       await this.#refuse(error);
     } finally {
       this.#break();
+      await closed;
+      clearTimeout(this.#end);
     }
   }
 
   #break(): void {
     this.#down.destroySoon();
     this.#up.destroySoon();
+    this.#linger();
+  }
+
+  /** Who does not read what is left, or talks on, holds the connection no longer than this. */
+  #linger(): void {
+    this.#end ??= setTimeout(() => {
+      this.#down.destroy();
+      this.#up.destroy();
+    }, this.#limits.lingerMs);
   }
 
   async #drainedAfterEnd(inlet: Inlet): Promise<void> {
@@ -151,7 +178,7 @@ export class Session {
       for (;;) {
         const end = headEnd(inlet.bytes);
         if (end !== undefined) return inlet.take(end);
-        if (inlet.bytes.length > 0) timer ??= setTimeout(() => this.#break(), HEAD_MS);
+        if (inlet.bytes.length > 0) timer ??= setTimeout(() => this.#break(), this.#limits.headMs);
         const waits = idle && inlet.bytes.length === 0 ? [inlet.fill(), this.#serverSpeaks()] : [inlet.fill()];
         if (!(await Promise.race(waits))) {
           if (inlet.bytes.length > 0) throw new Error('the connection ended inside a head');

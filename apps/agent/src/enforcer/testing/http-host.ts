@@ -1,11 +1,13 @@
 /**
  * HTTP inside a network namespace, started with `nsenter --net=… node http-host.ts`:
  * `serve PORT` answers every request with its own request line and tells it on stdout, one JSON object a line;
- * `pipe HOST PORT` is a connection between stdin and stdout.
+ * `pipe HOST PORT` is a connection between stdin and stdout;
+ * `crowd HOST PORT COUNT` tries to open so many connections, says on each what comes on stdin, and tells on stdout how many
+ * ended and how many answers came.
  */
 
 import { createServer } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 
 const [mode, ...words] = process.argv.slice(2);
 
@@ -26,6 +28,28 @@ if (mode === 'serve') {
   });
   server.keepAliveTimeout = 60_000;
   server.listen(Number(words[0]), '::', () => process.stdout.write('{"method":"READY"}\n'));
+} else if (mode === 'crowd') {
+  const [host = '', port, count] = words;
+  const crowd = new Set<Socket>();
+  let [tried, answers] = [0, 0];
+  const tell = (): void => void process.stdout.write(`${JSON.stringify({ ended: tried - crowd.size, answers })}\n`);
+  // One after the other, so that no backlog on the way decides who gets through.
+  const next = (): void => {
+    if (tried === Number(count)) return;
+    tried += 1;
+    const socket = connect(Number(port), host, next);
+    crowd.add(socket);
+    socket.on('data', (data: Buffer) => {
+      answers += data.toString('latin1').split('HTTP/1.1 200').length - 1;
+      tell();
+    });
+    socket.on('error', () => undefined).on('close', () => {
+      crowd.delete(socket);
+      tell();
+    });
+  };
+  next();
+  process.stdin.on('data', (data) => crowd.forEach((socket) => socket.write(data)));
 } else {
   const socket = connect(Number(words[1]), words[0] ?? '');
   socket.setNoDelay(true);

@@ -122,6 +122,22 @@ export class RawClient extends NamespaceProcess {
   }
 }
 
+/** Many connections of one client, see http-host.ts. */
+export class CrowdProcess extends NamespaceProcess {
+  constructor(namespace: string, host: string, port: number, count: number) {
+    super(namespace, [process.execPath, HOST_PROGRAM, 'crowd', host, String(port), String(count)]);
+  }
+
+  get seen(): { readonly ended: number; readonly answers: number } {
+    const last = this.output.trimEnd().split('\n').at(-1);
+    return last === undefined || last === '' ? { ended: 0, answers: 0 } : (JSON.parse(last) as { ended: number; answers: number });
+  }
+
+  say(text: string): void {
+    this.child.stdin.write(text);
+  }
+}
+
 /** The gate as it runs on a node: started by its launcher, as nobody, without capabilities. The socket's folder is everybody's to enter. */
 export class GateProcess extends NamespaceProcess {
   constructor(namespace: string, socketPath: string) {
