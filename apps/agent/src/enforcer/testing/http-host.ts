@@ -3,11 +3,12 @@
  * `serve PORT` answers every request with its own request line and tells it on stdout, one JSON object a line;
  * `pipe HOST PORT` is a connection between stdin and stdout;
  * `crowd HOST PORT COUNT` tries to open so many connections, says on each what comes on stdin, and tells on stdout how many
- * ended and how many answers came.
+ * ended and how many answers came;
+ * `relay PORT PATH` passes connections to the loopback interface on to a UNIX socket, which reaches out of the namespace.
  */
 
 import { createServer } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer as createRelay, type Socket } from 'node:net';
 
 const [mode, ...words] = process.argv.slice(2);
 
@@ -50,6 +51,12 @@ if (mode === 'serve') {
   };
   next();
   process.stdin.on('data', (data) => crowd.forEach((socket) => socket.write(data)));
+} else if (mode === 'relay') {
+  createRelay((near) => {
+    const far = connect(words[1] ?? '');
+    near.on('error', () => far.destroy()).pipe(far);
+    far.on('error', () => near.destroy()).pipe(near);
+  }).listen(Number(words[0]), '127.0.0.1', () => process.stdout.write('{"method":"READY"}\n'));
 } else {
   const socket = connect(Number(words[1]), words[0] ?? '');
   socket.setNoDelay(true);

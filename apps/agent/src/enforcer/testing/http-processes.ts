@@ -99,6 +99,18 @@ export class HttpServerProcess extends NamespaceProcess {
   }
 }
 
+/** Makes what listens on a UNIX socket reachable at a loopback port of a namespace. */
+export class RelayProcess extends NamespaceProcess {
+  constructor(namespace: string, port: number, path: string) {
+    super(namespace, [process.execPath, HOST_PROGRAM, 'relay', String(port), path]);
+  }
+
+  async ready(): Promise<this> {
+    await this.until('the relay', () => this.output.includes('READY'));
+    return this;
+  }
+}
+
 /** A client that says exactly what it is told. */
 export class RawClient extends NamespaceProcess {
   constructor(namespace: string, host: string, port: number) {
