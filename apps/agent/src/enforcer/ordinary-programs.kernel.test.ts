@@ -143,6 +143,20 @@ describe.skipIf(unavailable)('ordinary programs', () => {
       expect(await status(`@${server.address}`, 'large.example.test', 'TXT')).toBe('REFUSED');
       expect(await status(`@${server.address}`, 'web.example.test')).toBe('NOERROR');
     });
+    it('that asks in the name of another gets the refusal itself: nothing reaches the other', async () => {
+      await apply([]);
+      const victim = (): string => web.run('cat', '/proc/net/snmp').split('\n').filter((line) => line.startsWith('Udp:')).at(-1) ?? '';
+      client.run('ip', 'addr', 'add', `${web.address}/32`, 'dev', 'lo');
+      try {
+        const before = victim();
+        for (let count = 0; count < 5; count += 1) {
+          expect((await run('dig', '+tries=1', '+time=2', '-b', web.address, `@${server.address}`, 'web.example.test')).out).toContain('status: REFUSED');
+        }
+        expect(victim()).toBe(before);
+      } finally {
+        client.run('ip', 'addr', 'del', `${web.address}/32`, 'dev', 'lo');
+      }
+    });
     it('gets an answer that needs fragments, and one that comes again over TCP', async () => {
       await apply([PROTOCOL.udp, PROTOCOL.tcp].map((protocol, at) => entry('egress', SERVER, protocol, 53, 'allow', 2 + 2 * at)));
       for (const limit of ['+bufsize=4096', '+bufsize=512']) {
