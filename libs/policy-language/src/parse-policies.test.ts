@@ -148,6 +148,17 @@ describe('settings', () => {
     expect(parsePolicies(policy('soft')).problems[0]?.message).toContain('ingress[1].toPorts[0]');
   });
 
+  test('soft rules are refused where all that was sent together takes too long to compile; fewer of them are not', () => {
+    const paths = Array.from({ length: 20 }, (_, index) => `{path: "/api/v[0-9]+/things-${index}/[^/]+"}`);
+    const spec = `{endpointSelector: {}, ingress: [{toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [${paths.join()}]}}]}]}`;
+    const policies = (count: number): string => Array.from({ length: count }, (_, index) => cilium(spec, `{name: c${index}, annotations: {palisade.io/l7-mode: soft}}`)).join('\n---\n');
+    expect(codes(policies(5))).toEqual([]);
+    const { documents, problems } = parsePolicies(policies(50));
+    expect(documents.length).toBeGreaterThan(10);
+    expect(problems.length).toBe(50 - documents.length);
+    expect(problems[0]?.message).toContain('send them in several parts');
+  });
+
   test('namespace, revision and log value arrive in the IR', () => {
     const { documents } = parsePolicies(cilium('{endpointSelector: {}, ingress: [{}], log: {value: note}}', '{name: c}'), {
       defaultNamespace: 'team',

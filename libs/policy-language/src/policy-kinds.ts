@@ -1,6 +1,6 @@
 /** The kinds that can be read, one entry each: how an object of it becomes a policy. */
 
-import type { CidrGroupFact, PolicyDocument, PolicyMode } from '@palisade/policy';
+import { effortAtOnce, type CidrGroupFact, type PolicyDocument, type PolicyMode } from '@palisade/policy';
 import { cidrGroup, cidrGroupSpec } from './cidr-group.ts';
 import { compileCiliumSpec, requiresOf } from './cilium/compile.ts';
 import type { Requires } from './cilium/legacy-requires.ts';
@@ -77,6 +77,7 @@ const clusterNetworkPolicy = (options: CompileOptions): Reader<Compiled> => {
 const ciliumPolicy =
   (kind: 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPolicy') =>
   (options: CompileOptions): Reader<Compiled> => {
+    const effort = effortAtOnce();
     const clusterwide = kind === 'CiliumClusterwideNetworkPolicy';
     const spec = ciliumSpec({ clusterwide, legacyRequires: options.legacyRequires });
     const fields = object(
@@ -95,7 +96,7 @@ const ciliumPolicy =
       const modes = annotatedModes(value.metadata, fieldOrSelf(node, 'metadata'), options.defaultMode, reading);
       if (modes === undefined) return undefined;
       const specs = [...(value.spec === undefined ? [] : [value.spec]), ...(value.specs ?? [])];
-      const blocks = checkSoftRules(specs.flatMap((one, i) => compileCiliumSpec(i, one, value.metadata.namespace, modes.l7)), node, reading);
+      const blocks = checkSoftRules(specs.flatMap((one, i) => compileCiliumSpec(i, one, value.metadata.namespace, modes.l7)), node, effort, reading);
       if (blocks === undefined) return undefined;
       return {
         policy: finishPolicy({ kind, ...value.metadata }, { mode: modes.mode, revision: options.revision }, blocks),

@@ -23,6 +23,7 @@ export { wantedDefaultDenyId, wantedRuleId } from './rule-id.ts';
 export type { RecordedFlow } from './simulate/recorded-flow.ts';
 export { simulate, type SimulatedChange, type SimulateOptions, type Simulation } from './simulate/simulate.ts';
 export type { Automaton } from './soft/automaton.ts';
+export type { TableEffort } from './soft/machine.ts';
 export { judgeHead, type HeadVerdict } from './soft/judge-head.ts';
-export { compileSoftHttp, softAutomata, type SoftHttp, type SoftHttpTables } from './soft/soft-http.ts';
+export { compileSoftHttp, effortAtOnce, softAutomata, type SoftHttp, type SoftHttpTables } from './soft/soft-http.ts';
 export * from './verdict.ts';

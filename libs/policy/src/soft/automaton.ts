@@ -1,6 +1,6 @@
 /** Machines that run side by side as one table, made as small as it can be. */
 
-import { DEAD, TooLarge, type Machine } from './machine.ts';
+import { DEAD, TooLarge, type Machine, type TableEffort } from './machine.ts';
 
 const BYTES = 256;
 /** Before it is made smaller. */
@@ -35,7 +35,7 @@ function sameSteps(steps: readonly number[], before: readonly number[] | undefin
 }
 
 /** Every state of all machines together that some text leads to. `machines[0]` says which texts there are at all. */
-function explore(machines: readonly Machine[], outcomeOf: (accepts: readonly boolean[]) => Outcome): { next: Int32Array[]; outcomes: Outcome[] } {
+function explore(machines: readonly Machine[], outcomeOf: (accepts: readonly boolean[]) => Outcome, effort: TableEffort): { next: Int32Array[]; outcomes: Outcome[] } {
   const tuples: (readonly number[])[] = [machines.map(({ start }) => start)];
   const numbers = new Map([[String(tuples[0]), 0]]);
   const numberOf = (tuple: readonly number[]): number => {
@@ -52,6 +52,7 @@ function explore(machines: readonly Machine[], outcomeOf: (accepts: readonly boo
     const alive = machines.flatMap((machine, index) => ((tuples[at]?.[index] ?? DEAD) === DEAD ? [] : [{ machine, index, state: tuples[at]?.[index] ?? DEAD }]));
     let steps: readonly number[] | undefined;
     let number = DEAD;
+    effort.spend(BYTES * alive.length + machines.length);
     for (let byte = 0; byte < BYTES; byte += 1) {
       const now = alive.map(({ machine, state }) => machine.step(state, byte));
       if (!sameSteps(now, steps)) {
@@ -78,12 +79,13 @@ function numbered(texts: readonly string[]): number[] {
 }
 
 /** States that no text tells apart get one number (Moore's partition refinement). */
-function equivalent(next: readonly Int32Array[], outcomes: readonly Outcome[], columns: readonly number[]): number[] {
+function equivalent(next: readonly Int32Array[], outcomes: readonly Outcome[], columns: readonly number[], effort: TableEffort): number[] {
   let groups = numbered(outcomes.map(String));
   for (let count = 0; ; ) {
     const now = new Set(groups).size;
     if (now === count) return groups;
     count = now;
+    effort.spend(groups.length * columns.length);
     groups = numbered(groups.map((group, state) => `${group}:${columns.map((byte) => groups[next[state]?.[byte] ?? DEAD] ?? DEAD).join()}`));
   }
 }
@@ -109,11 +111,11 @@ function byteClasses(next: readonly Int32Array[]): number[] {
  * @param outcomeOf what a text means by which machines accept it
  * @throws TooLarge
  */
-export function buildAutomaton(machines: readonly Machine[], outcomeOf: (accepts: readonly boolean[]) => Outcome): Automaton {
-  const { next, outcomes } = explore(machines, outcomeOf);
+export function buildAutomaton(machines: readonly Machine[], outcomeOf: (accepts: readonly boolean[]) => Outcome, effort: TableEffort): Automaton {
+  const { next, outcomes } = explore(machines, outcomeOf, effort);
   const rough = byteClasses(next);
   const columns = [...new Set(rough)].map((one) => rough.indexOf(one));
-  const groups = equivalent(next, outcomes, columns);
+  const groups = equivalent(next, outcomes, columns, effort);
   const count = Math.max(...groups) + 1;
   const members = Array.from({ length: count }, (_, group) => groups.indexOf(group));
   const merged = members.map((state) => Int32Array.from(next[state] ?? [], (target) => groups[target] ?? DEAD));

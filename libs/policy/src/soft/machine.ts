@@ -15,6 +15,32 @@ export const DEAD = -1;
 /** An expression whose machine would be larger than anything that is judged in the kernel. */
 export class TooLarge extends Error {}
 
+/**
+ * How much may be computed, in steps that each take some 50 ns: an expression of a few characters can ask for far more, in
+ * which the process that compiles it answers nobody. Counted, not timed, so that a policy is accepted everywhere or nowhere.
+ */
+export class TableEffort {
+  readonly #limit: number;
+  readonly #what: string;
+  readonly #within: TableEffort | undefined;
+  #left: number;
+
+  /** @param what begins the sentence that it takes too many steps @param within a larger one that pays for this one too */
+  constructor(steps: number, what: string, within?: TableEffort) {
+    this.#limit = steps;
+    this.#left = steps;
+    this.#what = what;
+    this.#within = within;
+  }
+
+  /** @throws TooLarge */
+  spend(steps: number): void {
+    this.#within?.spend(steps);
+    this.#left -= steps;
+    if (this.#left < 0) throw new TooLarge(`${this.#what} takes more than ${this.#limit} steps`);
+  }
+}
+
 /** Of one machine, before it is made smaller. */
 const MAX_STATES = 4096;
 
@@ -123,7 +149,7 @@ function kindOf(byte: number): number {
  * An RE2 expression over the whole text, bytes as the characters U+0000 to U+00FF: the same answer as `compileWholeMatch`.
  * @throws re2js's syntax error, TooLarge
  */
-export function expressionMachine(expression: string): Machine {
+export function expressionMachine(expression: string, effort: TableEffort): Machine {
   const { prog } = RE2JS.compile(expression, RE2JS.DOTALL).re2Input;
   const program: readonly Instruction[] = prog.inst;
   return machineOf<Threads>(
@@ -131,7 +157,9 @@ export function expressionMachine(expression: string): Machine {
     ({ at, before }) => `${before}:${at.join()}`,
     ({ at, before }, byte) => {
       const next = new Set<number>();
-      for (const one of reached(program, at, emptyWidths(before, byte))) {
+      const instructions = reached(program, at, emptyWidths(before, byte));
+      effort.spend(at.length + instructions.length);
+      for (const one of instructions) {
         const instruction = program[one];
         if (instruction !== undefined && reads(instruction, byte)) next.add(instruction.out);
       }

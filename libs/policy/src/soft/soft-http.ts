@@ -6,7 +6,7 @@
 
 import type { HttpMatch } from '../ir.ts';
 import { buildAutomaton, type Automaton, type Outcome } from './automaton.ts';
-import { TooLarge, expressionMachine, type Machine } from './machine.ts';
+import { TableEffort, TooLarge, expressionMachine, type Machine } from './machine.ts';
 import { blankLineMachine, fieldMachine, lineMachine, literalMachine, targetMachine, tokenMachine, versionMachine } from './request-machines.ts';
 
 export const SOFT_LIMITS = {
@@ -17,6 +17,10 @@ export const SOFT_LIMITS = {
   outcomes: 255,
   /** A row for each state: its meaning, then the next state by class of byte. */
   words: 32_768,
+  /** Of making the tables of one peer and port, see `TableEffort`: half a second. Sixty rules like `/service1/.*` take a quarter of it. */
+  steps: 10_000_000,
+  /** Of what is read at once: some 180 sets of a few rules. */
+  stepsAtOnce: 40_000_000,
 } as const;
 
 /** What a field's line says besides rules' conditions. */
@@ -34,6 +38,11 @@ export interface SoftHttpTables {
   readonly once: bigint;
   /** By rule: the conditions that it demands. */
   readonly needs: readonly bigint[];
+}
+
+/** What may be computed for all rule sets that come together. */
+export function effortAtOnce(): TableEffort {
+  return new TableEffort(SOFT_LIMITS.stepsAtOnce, 'making the tables of all soft rules that were sent together (send them in several parts)');
 }
 
 export type SoftHttp = { readonly tables: SoftHttpTables } | { readonly tooLarge: string };
@@ -54,20 +63,20 @@ function given(value: string | undefined): value is string {
 }
 
 /** The rules' bits that a part allows: those without an expression for it, and those whose expression matches. */
-function partAutomaton(valid: Machine, forbidden: readonly Machine[], expressions: readonly (string | undefined)[]): Automaton {
+function partAutomaton(valid: Machine, forbidden: readonly Machine[], expressions: readonly (string | undefined)[], effort: TableEffort): Automaton {
   const wanted = distinct(expressions.filter(given));
   const free = expressions.reduce((mask, one, rule) => (given(one) ? mask : mask | (1n << BigInt(rule))), 0n);
   const masks = wanted.map((expression) => expressions.reduce((mask, one, rule) => (one === expression ? mask | (1n << BigInt(rule)) : mask), 0n));
-  const machines = [valid, ...forbidden, ...wanted.map(expressionMachine)];
+  const machines = [valid, ...forbidden, ...wanted.map((one) => expressionMachine(one, effort))];
   return buildAutomaton(machines, (accepts) => {
     if (accepts[0] !== true || forbidden.some((_, index) => accepts[1 + index])) return undefined;
     return masks.reduce((mask, one, index) => (accepts[1 + forbidden.length + index] === true ? mask | one : mask), free);
-  });
+  }, effort);
 }
 
 interface Condition {
   readonly text: string;
-  readonly machine: () => Machine;
+  readonly machine: (effort: TableEffort) => Machine;
   /** A second line that fulfils it makes the head one that is not judged. */
   readonly once: boolean;
 }
@@ -83,7 +92,7 @@ function conditionsOf({ host, headers }: HttpMatch): readonly Condition[] {
       present(name),
       ...(value === undefined ? [] : [{ text: `value ${name.toLowerCase()} ${value}`, machine: () => fieldMachine(name, literalMachine(value)), once: false }]),
     ]);
-  return given(host) ? [...fields, { text: `host ${host}`, machine: () => fieldMachine('host', expressionMachine(host)), once: false }] : fields;
+  return given(host) ? [...fields, { text: `host ${host}`, machine: (effort) => fieldMachine('host', expressionMachine(host, effort)), once: false }] : fields;
 }
 
 /** Accepts of the field automaton's own machines, in this order. */
@@ -92,30 +101,30 @@ function fieldMeaning([line, blank, host, goodHost, length, goodLength, ...refus
   return (host === true ? SOFT_FIELD.host : 0n) | (length === true ? SOFT_FIELD.length : 0n) | (blank === true ? SOFT_FIELD.end : 0n);
 }
 
-function fieldAutomaton(conditions: readonly Condition[]): Automaton {
+function fieldAutomaton(conditions: readonly Condition[], effort: TableEffort): Automaton {
   const own = [
-    lineMachine(), blankLineMachine(), fieldMachine('host', undefined), fieldMachine('host', expressionMachine(HOST)),
-    fieldMachine('content-length', undefined), fieldMachine('content-length', expressionMachine(DIGITS)),
+    lineMachine(), blankLineMachine(), fieldMachine('host', undefined), fieldMachine('host', expressionMachine(HOST, effort)),
+    fieldMachine('content-length', undefined), fieldMachine('content-length', expressionMachine(DIGITS, effort)),
     ...REFUSED_FIELDS.map((name) => fieldMachine(name, undefined)),
   ];
-  return buildAutomaton([...own, ...conditions.map(({ machine }) => machine())], (accepts) => {
+  return buildAutomaton([...own, ...conditions.map(({ machine }) => machine(effort))], (accepts) => {
     const meaning = fieldMeaning(accepts.slice(0, own.length));
     if (meaning === undefined) return undefined;
     return conditions.reduce((mask, _, index) => (accepts[own.length + index] === true ? mask | (1n << BigInt(FIRST_CONDITION + index)) : mask), meaning);
-  });
+  }, effort);
 }
 
-function build(rules: readonly HttpMatch[]): SoftHttpTables {
+function build(rules: readonly HttpMatch[], effort: TableEffort): SoftHttpTables {
   if (rules.length > SOFT_LIMITS.rules) throw new TooLarge(`${rules.length} rules on one peer and port; at most ${SOFT_LIMITS.rules} can be`);
   const conditions = [...new Map(rules.flatMap(conditionsOf).map((one) => [one.text, one])).values()];
   if (conditions.length + FIRST_CONDITION > SOFT_LIMITS.conditions) throw new TooLarge(`${conditions.length} conditions on headers and hosts; at most ${SOFT_LIMITS.conditions - FIRST_CONDITION} can be`);
   const bit = new Map(conditions.map(({ text }, index) => [text, 1n << BigInt(FIRST_CONDITION + index)]));
   const bitOf = ({ text }: Condition): bigint => bit.get(text) ?? ALL;
   return {
-    method: partAutomaton(tokenMachine(), [literalMachine('CONNECT')], rules.map(({ method }) => method)),
-    target: partAutomaton(targetMachine(), [], rules.map(({ path }) => path)),
-    version: buildAutomaton([versionMachine()], ([accepted]) => (accepted === true ? ALL : undefined)),
-    field: fieldAutomaton(conditions),
+    method: partAutomaton(tokenMachine(), [literalMachine('CONNECT')], rules.map(({ method }) => method), effort),
+    target: partAutomaton(targetMachine(), [], rules.map(({ path }) => path), effort),
+    version: buildAutomaton([versionMachine()], ([accepted]) => (accepted === true ? ALL : undefined), effort),
+    field: fieldAutomaton(conditions, effort),
     once: conditions.filter(({ once }) => once).reduce<bigint>((mask, one) => mask | bitOf(one), SOFT_FIELD.host | SOFT_FIELD.length),
     needs: rules.map((rule) => conditionsOf(rule).reduce<bigint>((mask, one) => mask | bitOf(one), SOFT_FIELD.host)),
   };
@@ -135,10 +144,14 @@ function checkSize(tables: SoftHttpTables): SoftHttpTables {
   return tables;
 }
 
-/** @throws re2js's syntax error */
-export function compileSoftHttp(rules: readonly HttpMatch[]): SoftHttp {
+/**
+ * @param within what may be computed for all sets that come together; these rules have a bound of their own besides
+ * @throws re2js's syntax error
+ */
+export function compileSoftHttp(rules: readonly HttpMatch[], within?: TableEffort): SoftHttp {
   try {
-    return { tables: checkSize(build(rules)) };
+    const effort = new TableEffort(SOFT_LIMITS.steps, 'making their tables', within);
+    return { tables: checkSize(build(rules, effort)) };
   } catch (error) {
     if (error instanceof TooLarge) return { tooLarge: error.message };
     throw error;
