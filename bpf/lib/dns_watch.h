@@ -197,7 +197,17 @@ __noinline int dns_watch(struct __sk_buff *skb, struct scene *s, __u32 denied)
 	return 0;
 }
 
-/* The same for a question that is dropped where no helper reads packets, see dns_ask_linear. */
+/* Learns from a packet and tells of it, where it is DNS. `scratch`: the row of this kind of program. */
+static __always_inline void dns_see(struct __sk_buff *skb, struct scene *s, int denied, __u32 scratch)
+{
+	if (!is_dns(&s->packet, s->direction))
+		return;
+	if (s->packet.protocol == IPPROTO_UDP && !denied && s->control_flags & CONTROL_NAMES)
+		dns_learn(skb, s, scratch);
+	dns_watch(skb, s, denied);
+}
+
+/* Tells of a question that is dropped where no helper reads packets, see dns_ask_linear. */
 static __always_inline void dns_watch_refused(struct scene *s, __u64 linear, __u32 limit)
 {
 	__u32 length = s->packet.l4_length - 8;

@@ -221,11 +221,7 @@ static __always_inline int host_examine(struct __sk_buff *skb, struct scene *s)
 		verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
 	if (verdict != DROP && s->packet.first_fragment)
 		fragment_remember(s);
-	if (is_dns(&s->packet, s->direction)) {
-		if (s->packet.protocol == IPPROTO_UDP && verdict != DROP && s->control_flags & CONTROL_NAMES)
-			dns_learn(skb, s, DNS_SCRATCH_HOST);
-		dns_watch(skb, s, verdict == DROP);
-	}
+	dns_see(skb, s, verdict == DROP, DNS_SCRATCH_HOST);
 	if (s->watch_http && s->packet.l4_header && (s->packet.l4_length > s->packet.l4_header || s->packet.tcp_flags & (TCP_FIN | TCP_RST)))
 		http_observe(skb, s);
 	return verdict;

@@ -146,11 +146,7 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 	}
 	if (verdict != DROP && s->packet.first_fragment)
 		fragment_remember(s);
-	if (is_dns(&s->packet, s->direction)) {
-		if (s->packet.protocol == IPPROTO_UDP && verdict != DROP && s->control_flags & CONTROL_NAMES)
-			dns_learn(skb, s, DNS_SCRATCH_INTERFACE);
-		dns_watch(skb, s, verdict == DROP);
-	}
+	dns_see(skb, s, verdict == DROP, DNS_SCRATCH_INTERFACE);
 	/* Asked first, so that a packet of neither kind meets one question. */
 	if (!s->watch_http)
 		return verdict;

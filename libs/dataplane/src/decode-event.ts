@@ -7,8 +7,8 @@ import { bytesText } from './abi/text.ts';
 import type { KernelFlowEvent } from './kernel-event.ts';
 
 const KINDS = ['new', 'new', 'delta', 'closed', 'dropped', 'shadow', 'l7', 'dns'] as const;
-/** Under soft rules what passes is forwarded: only the gate's connections are redirected. */
-const VERDICTS = ['dropped', 'forwarded', 'audit', 'redirected', 'forwarded'] as const;
+/** By number, as flows say it. Under soft rules what passes is forwarded: only the gate's connections are redirected. */
+export const VERDICTS = ['dropped', 'forwarded', 'audit', 'redirected', 'forwarded'] as const;
 
 /** Where a record stands in the sequence of its processor: a gap is a loss. */
 export interface EventPosition {

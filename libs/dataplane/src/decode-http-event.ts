@@ -3,12 +3,11 @@
 import { formatAddress } from './abi/address.ts';
 import { HTTP_EVENT_HTTP2, HTTP_EVENT_TLS, HTTP_PATH_CUT, HTTP_TRANSLATED } from './abi/constants.ts';
 import { HTTP_EVENT } from './abi/layouts.ts';
+import { VERDICTS } from './decode-event.ts';
 import type { KernelFlowEvent } from './kernel-event.ts';
 
 /** By HTTP_METHOD_… of bpf/include/abi.h. */
 const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'CONNECT', 'TRACE'] as const;
-/** Under soft rules what passes is forwarded: only the gate's connections are redirected. */
-const VERDICTS = ['dropped', 'forwarded', 'audit', 'redirected', 'forwarded'] as const;
 const TCP = 6;
 
 /** The programs keep printable ASCII only. */

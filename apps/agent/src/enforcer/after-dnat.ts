@@ -2,6 +2,7 @@ import type { Descriptor, KernelPort } from '@palisade/dataplane';
 import { DomainError } from '@palisade/errors';
 import type { ResolvedNode } from '@palisade/policy';
 import type { DesiredState } from './enforcer.ts';
+import { detachPinned } from './pinned-links.ts';
 import type { Pins } from './pins.ts';
 import { NETFILTER_PROGRAM, type ProgramSet } from './program-set.ts';
 
@@ -63,8 +64,9 @@ export class AfterDnat {
     return true;
   }
 
-  /** Takes all of them away; links fall with their pins. */
+  /** Takes all of them away. */
   remove(): void {
+    detachPinned(this.#kernel, this.#pins.netfilter);
     for (const name of this.#kernel.listPins(this.#pins.netfilter)) this.#kernel.removePin(`${this.#pins.netfilter}/${name}`);
   }
 

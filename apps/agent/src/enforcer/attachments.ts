@@ -1,6 +1,7 @@
 import { ENDPOINT, MAX_DIRECT_IFINDEX, type AttachmentTarget, type CgroupKind, type Descriptor, type EndpointImage, type KernelPort, type ObservedLinks } from '@palisade/dataplane';
 import { DomainError } from '@palisade/errors';
 import { rowKey, type MapSet } from './map-set.ts';
+import { CLSACT } from './pinned-links.ts';
 import type { Pins } from './pins.ts';
 import type { ProgramName, ProgramSet } from './program-set.ts';
 
@@ -19,9 +20,6 @@ const CGROUP_HOOKS = [
   { side: 'unit-sendmsg4', program: 'host_sendmsg4', kind: 'cgroup-sendmsg4' },
   { side: 'unit-sendmsg6', program: 'host_sendmsg6', kind: 'cgroup-sendmsg6' },
 ] as const satisfies readonly { readonly side: string; readonly program: ProgramName; readonly kind: CgroupKind }[];
-
-/** Pin of a slot that is attached without links: `<slot>-clsact_<ifindex>`, a pin of the program that stands for both. */
-const CLSACT = /^clsact_(\d+)$/;
 
 export function interfaceTarget(ifindex: number): AttachmentTarget {
   return `interface:${ifindex}`;

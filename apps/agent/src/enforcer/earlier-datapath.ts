@@ -1,21 +1,11 @@
 import type { KernelPort } from '@palisade/dataplane';
+import { CLSACT, detachPinned } from './pinned-links.ts';
 import type { Pins } from './pins.ts';
 
 const SIDES = ['ingress', 'egress'] as const;
 
 function clsactInterfaces(kernel: KernelPort, links: string): number[] {
-  return kernel.listPins(links).flatMap((name) => /-clsact_(\d+)$/.exec(name)?.slice(1).map(Number) ?? []);
-}
-
-/** Links fall with their pins too, but some time after, and until then they would still drop what the present policy allows. */
-function detachLinks(kernel: KernelPort, folder: string): void {
-  for (const name of kernel.listPins(folder)) {
-    if (name.includes('-clsact_')) continue; // a program
-    const link = kernel.openPin(`${folder}/${name}`);
-    if (link === undefined) continue;
-    kernel.detach(link);
-    kernel.close(link);
-  }
+  return kernel.listPins(links).flatMap((name) => CLSACT.exec(name)?.slice(1).map(Number) ?? []);
 }
 
 /**
@@ -30,7 +20,7 @@ export function retireEarlierDatapaths(kernel: KernelPort, pins: Pins): void {
     for (const ifindex of clsactInterfaces(kernel, `${base}/links`).filter((one) => !present.has(one))) {
       for (const side of SIDES) if (kernel.clsactProgram(ifindex, side) !== 0) kernel.detachClsact(ifindex, side);
     }
-    for (const folder of ['links', 'netfilter']) detachLinks(kernel, `${base}/${folder}`);
+    for (const folder of ['links', 'netfilter']) detachPinned(kernel, `${base}/${folder}`);
     kernel.removePin(base);
   }
 }

@@ -28,6 +28,7 @@ import { HttpGate } from '../http-gate/http-gate.ts';
 import { HttpDrain } from './http-drain.ts';
 import { writeLifelines } from './lifelines.ts';
 import { MapSet } from './map-set.ts';
+import { detachPinned } from './pinned-links.ts';
 import { Pins } from './pins.ts';
 import { ensureProcessHooks } from './process-hooks.ts';
 import { ProcessNames, type ArgumentSetting } from './process-names.ts';
@@ -272,14 +273,7 @@ class KernelEnforcer implements Enforcer {
 
   async uninstall(): Promise<void> {
     if (this.#maps.exist()) this.#inNode(() => this.#attachments.detachAll());
-    for (const folder of [this.#pins.netfilter, this.#pins.processHooks]) {
-      for (const name of this.#kernel.listPins(folder)) {
-        const link = this.#kernel.openPin(`${folder}/${name}`);
-        if (link === undefined) continue;
-        this.#kernel.detach(link);
-        this.#kernel.close(link);
-      }
-    }
+    for (const folder of [this.#pins.netfilter, this.#pins.processHooks]) detachPinned(this.#kernel, folder);
     await this.close();
     this.#kernel.removePin(this.#pins.root);
   }

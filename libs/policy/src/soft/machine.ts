@@ -16,8 +16,8 @@ export const DEAD = -1;
 export class TooLarge extends Error {}
 
 /**
- * How much may be computed, in steps that each take some 50 ns: an expression of a few characters can ask for far more, in
- * which the process that compiles it answers nobody. Counted, not timed, so that a policy is accepted everywhere or nowhere.
+ * How much may be computed, in steps that each take some 50 ns: a few characters can keep the process that compiles them from
+ * answering anybody for long. Counted, not timed, so that a policy is accepted everywhere or nowhere.
  */
 export class TableEffort {
   readonly #limit: number;
