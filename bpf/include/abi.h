@@ -11,7 +11,7 @@
 #ifndef PALISADE_ABI_H
 #define PALISADE_ABI_H
 
-#define PALISADE_ABI 6
+#define PALISADE_ABI 7
 /* Read from the object's BTF before it is loaded. */
 enum palisade_abi { PALISADE_ABI_VERSION = PALISADE_ABI };
 
@@ -159,7 +159,8 @@ struct connection {
 	__u16 policy_port; /* the port that policy judged, ICMP: the type */
 	__u8 http; /* HTTP_STATE_… */
 	__u8 timed; /* handshake_us holds a start: the packets after the handshake need not look at it */
-	__u8 reserved8[2];
+	__u8 through_gate; /* the HTTP gate brings it to the endpoint, on a port of its own, see lib/gate_ports.h */
+	__u8 reserved8;
 	__u64 first_seen_ns;
 
 	__u32 rule_id;

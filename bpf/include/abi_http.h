@@ -22,6 +22,15 @@
 #define MARK_GATE_DOWN 0x00400000
 #define MARK_GATE_UP 0x00600000
 
+/*
+ * The port that the gate has towards a server is its client's, moved by GATE_PORT_SHIFT: up below GATE_PORT_MIDDLE, down from
+ * there. What would leave the range from GATE_PORT_FIRST to GATE_PORT_LAST stays as it is.
+ */
+#define GATE_PORT_SHIFT 31744
+#define GATE_PORT_FIRST 1024
+#define GATE_PORT_MIDDLE (GATE_PORT_FIRST + GATE_PORT_SHIFT)
+#define GATE_PORT_LAST (GATE_PORT_MIDDLE + GATE_PORT_SHIFT - 1)
+
 /* The gate's listening ports on the loopback addresses; 0: none. */
 struct http_gate {
 	__u16 port4_be;

@@ -215,6 +215,7 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 		c->handshake_us = bpf_ktime_get_ns() / 1000;
 		c->timed = 1;
 	}
+	c->through_gate = s->gate_mark == MARK_GATE_UP;
 	c->policy_port = port;
 	c->socket_cookie = s->socket_cookie;
 	c->first_seen_ns = c->last_seen_ns = s->now_ns;
@@ -309,6 +310,8 @@ static __always_inline int judge_family(struct scene *s, const int v6)
 	int source_low = connection_key_of(p, s->endpoint.slot, v6, &key);
 	struct connection *c = connection_find(&key, v6);
 
+	if (!c)
+		c = connection_through_gate(s, &key, &source_low, v6);
 	if (c) {
 		int handshake = p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 		int is_reply = source_low != !!(c->flags & CONNECTION_FORWARD_FROM_LOW);

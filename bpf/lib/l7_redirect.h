@@ -79,8 +79,10 @@ static __always_inline int gate_owns(struct bpf_sock *found, const struct packet
 	return (found->state == SOCKET_NEW_SYN_RECV && !reply) || (found->state == SOCKET_TIME_WAIT && !opens);
 }
 
-static __always_inline int steer_family(struct __sk_buff *skb, const struct packet *p, int reply, const int v6)
+static __always_inline int steer_family(struct __sk_buff *skb, const struct scene *s, int reply, const int v6)
 {
+	const struct packet *p = &s->packet;
+	__u16 port_be = s->wire_port_be ? s->wire_port_be : p->destination_port_be;
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *found;
 	int failed;
@@ -89,12 +91,12 @@ static __always_inline int steer_family(struct __sk_buff *skb, const struct pack
 		__builtin_memcpy(tuple.ipv6.saddr, p->source, 16);
 		__builtin_memcpy(tuple.ipv6.daddr, p->destination, 16);
 		tuple.ipv6.sport = p->source_port_be;
-		tuple.ipv6.dport = p->destination_port_be;
+		tuple.ipv6.dport = port_be;
 	} else {
 		tuple.ipv4.saddr = p->source[0];
 		tuple.ipv4.daddr = p->destination[0];
 		tuple.ipv4.sport = p->source_port_be;
-		tuple.ipv4.dport = p->destination_port_be;
+		tuple.ipv4.dport = port_be;
 	}
 	found = bpf_skc_lookup_tcp(skb, &tuple, v6 ? sizeof(tuple.ipv6) : sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	if (found && !gate_owns(found, p, reply)) {
@@ -121,9 +123,9 @@ __noinline int steer_here(struct __sk_buff *skb, struct scene *s)
 	if (s->packet.first_fragment || s->packet.later_fragment)
 		return -1; /* sockets take whole segments */
 	if (s->packet.family == 4)
-		failed = steer_family(skb, &s->packet, s->steer == STEER_REPLY, 0);
+		failed = steer_family(skb, s, s->steer == STEER_REPLY, 0);
 	else
-		failed = steer_family(skb, &s->packet, s->steer == STEER_REPLY, 1);
+		failed = steer_family(skb, s, s->steer == STEER_REPLY, 1);
 	if (failed)
 		return -1;
 	bpf_skb_change_type(skb, PACKET_HOST);

@@ -114,6 +114,9 @@ __noinline int refuse(struct __sk_buff *skb, struct scene *s, __u32 layer3)
 	a = bpf_map_lookup_elem(&answers, &zero);
 	if (!a)
 		return TC_ACT_SHOT;
+	if (from_gate(s)) /* from here on nothing is told, and the answer goes where the packet came from */
+		s->packet.source_port_be = other_gate_port_be(s->packet.source_port_be);
+	skb->mark &= ~MARK_GATE_MASK; /* the answer is none of the gate's */
 	a->layer3 = layer3;
 	if (!layer3 || bpf_skb_load_bytes(skb, 0, a->macs, sizeof(a->macs)) || bpf_skb_load_bytes(skb, s->packet.l4_offset + 4, numbers, sizeof(numbers)))
 		return TC_ACT_SHOT;

@@ -24,8 +24,9 @@ struct scene {
 			__u32 asked;      /* and has been; `question` is empty where it is no plain question */
 			__u16 soft;       /* the packet goes forward under soft rules on HTTP, see soft_http.h */
 			__u16 refuse;     /* and is refused: how that is answered */
+			__u64 wire_port_be; /* destination port of a packet to the HTTP gate, see gate_ports.h; 0: the packet's own */
 		};
-		__u64 cleared[8];
+		__u64 cleared[9];
 	};
 	struct endpoint endpoint;
 	__u32 soft_rule; /* where `soft` is set: the rule that let its request pass */
@@ -71,7 +72,7 @@ static __always_inline void scene_set(struct scene *s, const struct endpoint *en
 	s->ifindex = ifindex;
 	s->direction = direction;
 #pragma unroll
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 9; i++)
 		s->cleared[i] = 0;
 }
 

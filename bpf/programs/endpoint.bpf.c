@@ -19,6 +19,7 @@
 #include "../lib/policy.h"
 #include "../lib/connection.h"
 #include "../lib/fragment.h"
+#include "../lib/gate_ports.h"
 #include "../lib/l7_redirect.h"
 #include "../lib/ask_policy.h"
 #include "../lib/judge.h"
@@ -131,6 +132,8 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 		s->steer = s->gate_mark == MARK_STEER_REPLY ? STEER_REPLY : STEER_FORWARD;
 		return PASS;
 	}
+	if (from_gate(s))
+		s->packet.source_port_be = other_gate_port_be(s->packet.source_port_be);
 	if (is_link_upkeep(&s->packet))
 		return PASS;
 	if (s->packet.later_fragment && fragment_recall(s))

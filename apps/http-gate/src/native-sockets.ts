@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module';
 import { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import type { TcpConnection } from '@palisade/dataplane';
+import { gatePort, type TcpConnection } from '@palisade/dataplane';
 
 interface GateAddon {
   transparentSocket(listener: number, address: string, port: number): number;
@@ -23,9 +23,9 @@ export class UpstreamDialer {
     this.#listeners = { 4: listener4, 6: listener6 };
   }
 
-  /** A connection with exactly these ends. @throws Error when the server cannot be reached, or the ends are in use here */
+  /** A connection from the client's address, on the gate's own port. @throws Error when the server cannot be reached, or the ends are in use here */
   dial({ client, server }: TcpConnection): Promise<Socket> {
-    const fd = this.#addon.transparentSocket(this.#listeners[client.address.includes(':') ? 6 : 4], client.address, client.port);
+    const fd = this.#addon.transparentSocket(this.#listeners[client.address.includes(':') ? 6 : 4], client.address, gatePort(client.port));
     const socket = new Socket({ fd, allowHalfOpen: true, readable: true, writable: true });
     return new Promise((resolve, reject) => {
       const failed = (error: Error): void => {

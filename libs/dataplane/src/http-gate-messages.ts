@@ -4,6 +4,7 @@
  */
 
 import type { L7RuleSet } from '@palisade/policy';
+import { GATE_PORT_FIRST, GATE_PORT_SHIFT } from './abi/constants.ts';
 
 export interface TcpEnd {
   readonly address: string;
@@ -14,6 +15,16 @@ export interface TcpEnd {
 export interface TcpConnection {
   readonly client: TcpEnd;
   readonly server: TcpEnd;
+}
+
+/**
+ * The port that the gate has towards a server in the name of a client, and the other way round (bpf/lib/gate_ports.h). Two
+ * connections with the same ends would be one for whoever tracks connections. Ports at the edges stay as they are.
+ */
+export function gatePort(port: number): number {
+  const middle = GATE_PORT_FIRST + GATE_PORT_SHIFT;
+  if (port < GATE_PORT_FIRST || port >= middle + GATE_PORT_SHIFT) return port;
+  return port < middle ? port + GATE_PORT_SHIFT : port - GATE_PORT_SHIFT;
 }
 
 /** What the kernel says about the connection at one local endpoint. */

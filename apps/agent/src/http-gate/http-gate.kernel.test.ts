@@ -127,9 +127,12 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
     expect(http.requests.map(({ method, url }) => `${method} ${url}`)).toEqual(['GET /public/a?b=c']);
   });
 
-  it('keeps the client’s address and port at the server', async () => {
+  it('keeps the client’s address at the server, and tells the client’s port', async () => {
     expect(await curl('/public/me', '--local-port', '41234')).toMatch(/200$/);
-    expect(http.requests).toMatchObject([{ from: `::ffff:${client.address}`, port: 41234 }]);
+    expect(http.requests).toMatchObject([{ from: `::ffff:${client.address}`, port: 41_234 - 31_744 }]);
+    const seen = await enforcer.drain(100_000);
+    expect(seen.length).toBeGreaterThan(2);
+    expect(new Set(seen.map(({ sourcePort }) => sourcePort))).toEqual(new Set([41_234]));
   });
 
   it('tells allowed and denied requests with their rules, seen where the rules are', async () => {

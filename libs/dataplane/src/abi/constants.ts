@@ -1,6 +1,6 @@
 /** Numbers of bpf/include/abi.h that user space needs. A test reads them out of the header. */
 
-export const PALISADE_ABI = 6;
+export const PALISADE_ABI = 7;
 export const PALISADE_BANKS = 2;
 export const MAX_ENDPOINTS = 4096;
 export const MAX_ADDRESS_MAPS = 4;
@@ -51,11 +51,13 @@ export const DNS_EVENT_REFUSED = 2;
 export const DNS_TRANSLATED = 0x01;
 export const DNS_OVER_TCP = 0x02;
 
-
 export const MARK_GATE_MASK = 0x00700000;
 export const MARK_STEER = 0x00100000;
 export const MARK_GATE_DOWN = 0x00400000;
 export const MARK_GATE_UP = 0x00600000;
+
+export const GATE_PORT_FIRST = 1024;
+export const GATE_PORT_SHIFT = 31744;
 
 export const CONNECTION_FORWARD_FROM_LOW = 0x01;
 export const CONNECTION_EGRESS = 0x02;
