@@ -14,10 +14,13 @@
 
 /*
  * skb mark bits between the programs, the gate's sockets and the routing rule that delivers to them. A packet to be
- * steered carries MARK_STEER; what the gate sends to a client or a server carries the mark of its socket.
+ * steered carries MARK_STEER, or MARK_STEER_AGAIN where it has been through the node's netfilter before; what the gate sends to a
+ * client or a server carries the mark of its socket.
  */
 #define MARK_GATE_MASK 0x00700000
 #define MARK_STEER 0x00100000
+#define MARK_STEER_AGAIN 0x00500000
+#define MARK_STEER_MASK 0x00300000 /* MARK_STEER under it: either of the two */
 #define MARK_STEER_REPLY 0x00300000
 #define MARK_GATE_DOWN 0x00400000
 #define MARK_GATE_UP 0x00600000

@@ -30,23 +30,20 @@ static __always_inline struct connection *connection_through_gate(struct scene *
 {
 	struct packet *p = &s->packet;
 	__u16 port_be = p->destination_port_be;
-	union connection_key client;
 	struct connection *c;
-	int low;
 
 	if (p->protocol != IPPROTO_TCP || !(s->control_flags & CONTROL_GATE) || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		return 0;
 	p->destination_port_be = other_gate_port_be(port_be);
-	low = connection_key_of(p, s->endpoint.slot, v6, &client);
-	c = connection_find(&client, v6);
-	if (!c || !(c->through_gate || c->flags & CONNECTION_STEERED) || low == !!(c->flags & CONNECTION_FORWARD_FROM_LOW)) {
-		p->destination_port_be = port_be;
-		return 0;
+	*source_low = connection_key_of(p, s->endpoint.slot, v6, key);
+	c = connection_find(key, v6);
+	if (c && (c->through_gate || c->flags & CONNECTION_STEERED) && *source_low != !!(c->flags & CONNECTION_FORWARD_FROM_LOW)) {
+		s->wire_port_be = port_be;
+		return c;
 	}
-	s->wire_port_be = port_be;
-	*source_low = low;
-	*key = client;
-	return c;
+	p->destination_port_be = port_be;
+	*source_low = connection_key_of(p, s->endpoint.slot, v6, key);
+	return 0;
 }
 
 #endif

@@ -129,7 +129,7 @@ __noinline int steer_here(struct __sk_buff *skb, struct scene *s)
 	if (failed)
 		return -1;
 	bpf_skb_change_type(skb, PACKET_HOST);
-	skb->mark = (skb->mark & ~MARK_GATE_MASK) | MARK_STEER;
+	skb->mark = (skb->mark & ~MARK_GATE_MASK) | (s->arrived ? MARK_STEER_AGAIN : MARK_STEER);
 	return 0;
 }
 

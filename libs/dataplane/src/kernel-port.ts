@@ -127,6 +127,11 @@ export interface KernelPort {
    * families and a table of its own. Packets are then no longer given to local sockets before they are routed. Asking again changes nothing.
    */
   routeMarkedHere(mark: number, mask: number): void;
+  /**
+   * Keeps connection tracking off packets that arrive with `mark` under `mask`: an nftables table of this name. Asking again changes nothing.
+   * @returns false where this kernel cannot: it has no nftables
+   */
+  leaveUntracked(table: string, mark: number, mask: number): boolean;
 
   /** Makes sure that `path` lies on a BPF file system, mounting one at its mount point where none is. */
   preparePins(path: string): void;

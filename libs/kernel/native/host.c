@@ -85,8 +85,9 @@ static napi_value mount_bpf(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
-// routeRequest(message) → errno of the kernel's answer, 0 where it did as asked. One rtnetlink(7) request with NLM_F_ACK.
-static napi_value route_request(napi_env env, napi_callback_info info)
+// netlinkRequest(protocol, message) → errno of the kernel's first answer, 0 where it did as asked. One netlink(7) request, or a
+// batch of them, of which the last has NLM_F_ACK.
+static napi_value netlink_request(napi_env env, napi_callback_info info)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct {
@@ -94,14 +95,15 @@ static napi_value route_request(napi_env env, napi_callback_info info)
 		struct nlmsgerr error;
 		uint8_t rest[4096]; // the request again
 	} answer;
-	napi_value a[1];
+	napi_value a[2];
 	struct bytes message;
+	int64_t protocol;
 	ssize_t size;
 	int fd, failed = 0;
 
-	if (!read_arguments(env, info, 1, a) || !read_bytes(env, a[0], &message))
+	if (!read_arguments(env, info, 2, a) || !read_int(env, a[0], &protocol) || !read_bytes(env, a[1], &message))
 		return NULL;
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
 	if (fd < 0)
 		return raise_errno(env, "socket", errno, "AF_NETLINK");
 	if (sendto(fd, message.data, message.size, 0, (void *)&kernel, sizeof(kernel)) < 0)
@@ -110,7 +112,7 @@ static napi_value route_request(napi_env env, napi_callback_info info)
 		failed = size < 0 ? errno : EBADMSG;
 	close(fd);
 	if (failed)
-		return raise_errno(env, "rtnetlink", failed, NULL);
+		return raise_errno(env, "netlink", failed, NULL);
 	return make_int(env, answer.header.nlmsg_type == NLMSG_ERROR ? -answer.error.error : EBADMSG);
 }
 
@@ -191,7 +193,7 @@ void define_host(napi_env env, napi_value exports)
 	define(env, exports, "enterNamespace", enter_namespace);
 	define(env, exports, "leaveNamespace", leave_namespace);
 	define(env, exports, "mountBpf", mount_bpf);
-	define(env, exports, "routeRequest", route_request);
+	define(env, exports, "netlinkRequest", netlink_request);
 	define(env, exports, "waitForPrograms", wait_for_programs);
 	define(env, exports, "processors", processors);
 	define(env, exports, "monotonicCoarseNs", monotonic_coarse);

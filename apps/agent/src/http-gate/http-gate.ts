@@ -1,8 +1,11 @@
-import { CONTROL_GATE, HTTP_GATE, MARK_GATE_MASK, MARK_STEER, type Action, type KernelFlowEvent, type KernelPort, type LocalEndpoint } from '@palisade/dataplane';
+import { CONTROL_GATE, HTTP_GATE, MARK_GATE_MASK, MARK_STEER, MARK_STEER_AGAIN, MARK_STEER_MASK, type Action, type KernelFlowEvent, type KernelPort, type LocalEndpoint } from '@palisade/dataplane';
 import type { DesiredState } from '../enforcer/enforcer.ts';
 import { rowKey, type MapSet } from '../enforcer/map-set.ts';
 import { connectionContexts } from './connection-contexts.ts';
 import { GateServer } from './gate-server.ts';
+
+/** Its name changes with its content. */
+const UNTRACKED_TABLE = 'palisade-gate-1';
 
 function swapped(port: number): number {
   return ((port & 0xff) << 8) | (port >> 8);
@@ -14,6 +17,7 @@ export class HttpGate {
   readonly #maps: MapSet;
   readonly #server: GateServer;
   #endpoints: readonly LocalEndpoint[] = [];
+  #warned = false;
   #ports: { readonly port4: number; readonly port6: number } | undefined;
 
   constructor(kernel: KernelPort, maps: MapSet, socketPath: string) {
@@ -35,7 +39,8 @@ export class HttpGate {
 
   /** Before the plan is carried out, in the node's network namespace. */
   prepare(desired: DesiredState): void {
-    this.#kernel.routeMarkedHere(MARK_STEER, MARK_GATE_MASK);
+    this.#kernel.routeMarkedHere(MARK_STEER, MARK_STEER_MASK);
+    this.#leaveTurnedUntracked();
     this.#endpoints = desired.endpoints;
     this.#writePorts();
     const control = this.#maps.control();
@@ -59,6 +64,13 @@ export class HttpGate {
 
   close(): void {
     this.#server.close();
+  }
+
+  /** Connection tracking has seen them before they were turned round, and translated them: twice it would take them for another connection. */
+  #leaveTurnedUntracked(): void {
+    if (this.#kernel.leaveUntracked(UNTRACKED_TABLE, MARK_STEER_AGAIN, MARK_GATE_MASK) || this.#warned) return;
+    this.#warned = true;
+    process.emitWarning('This kernel has no nftables: rules on HTTP break connections to this node’s pods that kube-proxy or another DNAT translates.');
   }
 
   #writePorts(): void {

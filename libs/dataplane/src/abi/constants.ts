@@ -53,6 +53,8 @@ export const DNS_OVER_TCP = 0x02;
 
 export const MARK_GATE_MASK = 0x00700000;
 export const MARK_STEER = 0x00100000;
+export const MARK_STEER_AGAIN = 0x00500000;
+export const MARK_STEER_MASK = 0x00300000;
 export const MARK_GATE_DOWN = 0x00400000;
 export const MARK_GATE_UP = 0x00600000;
 

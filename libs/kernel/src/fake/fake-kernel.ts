@@ -121,6 +121,10 @@ export class FakeKernel implements KernelPort {
 
   routeMarkedHere(): void {}
 
+  leaveUntracked(): boolean {
+    return true;
+  }
+
   monotonicNs(): bigint {
     return process.hrtime.bigint();
   }

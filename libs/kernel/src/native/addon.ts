@@ -54,7 +54,7 @@ export interface NativeAddon {
   enterNamespace(path: string): number;
   leaveNamespace(descriptor: number): void;
   mountBpf(path: string): void;
-  routeRequest(message: Uint8Array): number;
+  netlinkRequest(protocol: number, message: Uint8Array): number;
   waitForPrograms(): void;
   processors(): number;
   monotonicCoarseNs(): bigint;

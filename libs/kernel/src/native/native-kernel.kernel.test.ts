@@ -72,6 +72,22 @@ describe.skipIf(!usable)('the native kernel', () => {
       process.off('SIGWINCH', nothing);
     }
   });
+  it('keeps connection tracking off marked packets, asked once or twice', () => {
+    const id = `ku${randomBytes(3).toString('hex')}`;
+    execFileSync('ip', ['netns', 'add', id]);
+    try {
+      const kernel = new NativeKernel();
+      const ask = (): boolean => kernel.inNetworkNamespace(`/run/netns/${id}`, () => kernel.leaveUntracked('test-table', 0x500000, 0x700000));
+      expect([ask(), ask()]).toEqual([true, true]);
+      const rules = execFileSync('ip', ['netns', 'exec', id, 'nft', 'list', 'ruleset'], { encoding: 'utf8' });
+      expect(rules.replaceAll(/\s+/g, ' ')).toBe(
+        'table inet test-table { chain prerouting { type filter hook prerouting priority raw; policy accept; meta mark & 0x00700000 == 0x00500000 notrack } } ',
+      );
+    } finally {
+      execFileSync('ip', ['netns', 'del', id]);
+    }
+  });
+
   it('finds its features by trying', () => {
     const features = new NativeKernel().features();
     expect(Object.keys(features)).toEqual(expect.arrayContaining(['tcx', 'ringbuf', 'batch', 'btf', 'netfilter-link', 'fentry', 'cgroup2']));

@@ -23,8 +23,11 @@ import { kernelCall } from './kernel-failure.ts';
 import { CLSACT_SIDE, MAP_TYPE_NAME, MAP_TYPE_NUMBER, NETFILTER_FAMILY, NETFILTER_HOOK, NO_PREALLOCATION, PROGRAM_NUMBERS, TCX_ATTACH, TRACE_RAW_TRACEPOINT } from './kernel-numbers.ts';
 import { probeFeatures } from './probe-features.ts';
 import { localRoute, markRule } from './route-messages.ts';
+import { untrackRule } from './untrack-messages.ts';
 
 const TCP_EARLY_DEMUX = '/proc/sys/net/ipv4/tcp_early_demux';
+const NETLINK_ROUTE = 0;
+const NETLINK_NETFILTER = 12;
 const EEXIST = 17;
 const EAFNOSUPPORT = 97;
 const BPF_FILE_SYSTEM = '/sys/fs/bpf';
@@ -66,11 +69,16 @@ export class NativeKernel implements KernelPort {
     const loopback = this.interfaceIndex('lo');
     for (const family of Object.values(NETFILTER_FAMILY)) {
       for (const request of [markRule(family, mark, mask), localRoute(family, loopback)]) {
-        const failed = kernelCall('kernel.attach-failed', 'Routing marked packets to this machine', () => this.#addon.routeRequest(request));
+        const failed = kernelCall('kernel.attach-failed', 'Routing marked packets to this machine', () => this.#addon.netlinkRequest(NETLINK_ROUTE, request));
         if (failed === 0 || failed === EEXIST || (family === NETFILTER_FAMILY[6] && failed === EAFNOSUPPORT)) continue;
         throw new DomainError('kernel.attach-failed', `Routing marked packets to this machine: the kernel answers with error ${failed}.`);
       }
     }
+  }
+
+  leaveUntracked(table: string, mark: number, mask: number): boolean {
+    const failed = kernelCall('kernel.attach-failed', 'Keeping connection tracking off marked packets', () => this.#addon.netlinkRequest(NETLINK_NETFILTER, untrackRule(table, mark, mask)));
+    return failed === 0 || failed === EEXIST;
   }
 
   monotonicNs(): bigint {
