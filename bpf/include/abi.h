@@ -239,6 +239,19 @@ struct policy_shape {
 };
 
 /* Longest prefix decides: address, then protocol, then port; shorter keys stand for all ports or a whole range. */
+/*
+ * What is known of a service's backends: one of each kind, which is a peer class and a port. Which of all backends a connection gets
+ * is for the translation to say, and the verdict is about that one; these tell only what has to be done before.
+ */
+#define SERVICE_KINDS 4
+struct service {
+	__u8 kinds; /* in use; 0: nothing is known */
+	__u8 more;  /* there are other kinds than these */
+	__u16 reserved;
+	__u16 port[SERVICE_KINDS];
+	__u8 address[SERVICE_KINDS * 16]; /* as packets have them: IPv4 in the first four bytes */
+};
+
 struct service_key {
 	__u32 length;
 	__u32 network;

@@ -62,7 +62,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 65536);
 	__type(key, struct service_key);
-	__type(value, __u32);
+	__type(value, struct service);
 } services SEC(".maps");
 
 MAP(resolvers, BPF_MAP_TYPE_HASH, 256, struct mapped_address, __u32);

@@ -36,7 +36,8 @@ static __always_inline int translated_connection(struct scene *s, const __u32 *o
 	connection_key_of(p, s->endpoint.slot, v6, &key);
 	c = connection_find(&key, v6);
 	if (c && c->generation == s->generation && c->verdict != VERDICT_DENY && c->flags & CONNECTION_TRANSLATED &&
-	    same_address(c->backend, backend) && c->backend_port == bpf_ntohs(backend_port_be) && !on_question(c->verdict, p->protocol))
+	    same_address(c->backend, backend) && c->backend_port == bpf_ntohs(backend_port_be) && !on_question(c->verdict, p->protocol) &&
+	    (c->verdict != VERDICT_L7 || s->may_steer & MAY_STEER))
 		return PASS;
 
 	judge(s, backend, DIRECTION_EGRESS, p->protocol, bpf_ntohs(backend_port_be), v6);
@@ -51,6 +52,10 @@ static __always_inline int translated_connection(struct scene *s, const __u32 *o
 			s->judgement.verdict = VERDICT_DENY;
 			s->judgement.reason = REASON_L7;
 		}
+	}
+	if (s->judgement.verdict == VERDICT_SOFT && p->tcp_flags & TCP_SYN && p->l4_length > p->l4_header) {
+		s->judgement.verdict = VERDICT_DENY; /* as in judge_new */
+		s->judgement.reason = REASON_UNPARSED;
 	}
 	if (!c) {
 		/* No room in the table: policy alone decides, replies will not be admitted. */
@@ -153,6 +158,7 @@ int after_dnat(struct bpf_nf_ctx *ctx)
 	if (!s || scene_open(s, bpf_ktime_get_ns()) || s->control_flags & CONTROL_BYPASS)
 		return NF_ACCEPT;
 	s->may_ask = 1;
+	s->may_steer = MAY_ANSWER | ((ctx->skb->mark & MARK_GATE_MASK) == MARK_STEER ? MAY_STEER : 0);
 	if (judge_translated(ctx, s, ct, info) == PASS)
 		return NF_ACCEPT;
 	count_packet(s, 0, 0);

@@ -46,11 +46,11 @@ static __always_inline void ask_policy(struct scene *s, const __u32 *address, __
 		out->reason = entry.flags & ENTRY_RULE ? REASON_POLICY_RULE : REASON_POLICY;
 	} else if (entry.verdict == VERDICT_SOFT) {
 		/* Only where whole packets can be read and answered. */
-		if (!s->may_steer || protocol != IPPROTO_TCP) {
+		if (!(s->may_steer & MAY_ANSWER) || protocol != IPPROTO_TCP) {
 			out->verdict = VERDICT_DENY;
 			out->reason = REASON_L7;
 		}
-	} else if (entry.verdict == VERDICT_L7 && !(s->may_steer && protocol == IPPROTO_TCP && entry.flags & ENTRY_GATE &&
+	} else if (entry.verdict == VERDICT_L7 && !(s->may_steer & MAY_STEER && protocol == IPPROTO_TCP && entry.flags & ENTRY_GATE &&
 						    s->control_flags & CONTROL_GATE) &&
 		   !(s->may_ask && protocol == IPPROTO_UDP && direction == DIRECTION_EGRESS && entry.flags & ENTRY_DNS)) {
 		/* Rules on layer 7 that nothing enforces must not pass unseen. */

@@ -8,7 +8,6 @@
 #ifndef PALISADE_DNS_H
 #define PALISADE_DNS_H
 
-#define DNS_PORT 53
 #define DNS_BYTES 512
 #define DNS_HEADER 12
 #define DNS_MAX_LABELS 64

@@ -9,7 +9,6 @@
 
 #define IDENTITY_HOST 1
 #define LOOPBACK_IFINDEX 1 /* in every network namespace (net/loopback.h) */
-#define DNS_PORT 53
 #define EACCES 13
 #define CGROUP_REFUSE 0
 #define CGROUP_PASS 1
@@ -277,7 +276,7 @@ static __always_inline int host_may_connect(struct scene *s, const int v6)
 	if (scene_open(s, bpf_ktime_get_coarse_ns()) || s->control_flags & CONTROL_BYPASS)
 		return 1;
 	/* Services are decided on the backend, by the packet. */
-	if (on_lifeline(s) || is_service(s))
+	if (on_lifeline(s) || service_of(s))
 		return 1;
 	if (judge(s, p->destination, DIRECTION_EGRESS, p->protocol, p->policy_port, v6) != VERDICT_DENY || s->judgement.identity == IDENTITY_HOST)
 		return 1;

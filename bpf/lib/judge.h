@@ -11,6 +11,8 @@
 #define DROP 0
 #define PASS 1
 #define PASS_AUDITED 2
+#define ASK_BACKENDS 4 /* a service's backends must be asked first, see foresee.h */
+#define ASK_GATE 5     /* whether the HTTP gate waits for the packet */
 #define ASK_QUESTION 3 /* the DNS question must be read first, then the decision is taken again; nothing has been told yet */
 
 /* Reports one dropped packet under s->judgement. */
@@ -96,22 +98,6 @@ static __always_inline const __u32 *peer_address(const struct scene *s)
 	return s->direction == DIRECTION_EGRESS ? s->packet.destination : s->packet.source;
 }
 
-/* Egress to an address that will be translated is left to the after-DNAT hook (docs/adr/0005-egress-to-services.md). */
-static __always_inline int is_service(const struct scene *s)
-{
-	struct service_key key = { .length = 32 + 128 + 8 + 8 + 16, .network = s->endpoint.network };
-
-	if (s->packet.family == 4) {
-		key.address[10] = key.address[11] = 0xff;
-		__builtin_memcpy(key.address + 12, s->packet.destination, 4);
-	} else {
-		__builtin_memcpy(key.address, s->packet.destination, 16);
-	}
-	key.protocol = s->packet.protocol;
-	key.port_be = s->packet.destination_port_be;
-	return bpf_map_lookup_elem(&services, &key) != 0;
-}
-
 /*
  * A packet of a TCP connection that is older than the hooks may be the answer of one that goes the other way: passes if
  * policy allows that. Leaves the first judgement in place when it does not.
@@ -157,18 +143,31 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 	__u32 direction = s->direction;
 	__u16 port = p->policy_port;
 	struct connection *c = &s->fresh;
+	const struct service *service = 0;
 	int swapped = 0, counts = 1;
 
 	__builtin_memset(c, 0, sizeof(*c));
 	c->protocol = p->protocol;
 	c->http = tcp && s->control_flags & CONTROL_HTTP ? HTTP_STATE_UNDECIDED : HTTP_STATE_OTHER;
 	if (direction == DIRECTION_EGRESS && (s->control_flags & CONTROL_AFTER_DNAT) && p->protocol != IPPROTO_ICMP &&
-	    p->protocol != IPPROTO_ICMPV6 && is_service(s)) {
+	    p->protocol != IPPROTO_ICMPV6)
+		service = service_of(s);
+	if (service) {
+		if (must_foresee(s, service))
+			return ASK_BACKENDS;
+		if (s->foreseen == FORESEEN_REFUSED) {
+			c->flags = CONNECTION_TRANSLATED;
+			__builtin_memcpy(c->backend, s->backend, 16);
+			c->backend_port = s->backend_port;
+			return report_drop(s, c, direction, 0);
+		}
 		c->flags = CONNECTION_TRANSLATED | CONNECTION_PENDING;
 		c->generation = s->generation;
 		c->verdict = VERDICT_DENY;
 		s->pass_mark = MARK_TRANSLATED;
 	} else {
+		if (mid_stream && direction == DIRECTION_INGRESS && !s->foreseen && s->may_steer & MAY_STEER && s->control_flags & CONTROL_GATE)
+			return ASK_GATE;
 		judge(s, peer_address(s), direction, p->protocol, port, v6);
 		if (mid_stream && s->judgement.verdict == VERDICT_DENY && s->picking_up &&
 		    adopt_reversed(s, !direction, bpf_ntohs(p->source_port_be), v6)) {
@@ -192,8 +191,12 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 		}
 		connection_take(c, s);
 	}
-	if (tcp && c->verdict == VERDICT_L7)
+	if (tcp && (c->verdict == VERDICT_L7 || s->foreseen == FORESEEN_GATE))
 		counts = steer_connection(s, c, swapped);
+	if (s->foreseen == FORESEEN_SOFT && !mid_stream) {
+		s->soft = SOFT_OPENS;
+		s->watch_http = 1;
+	}
 	if (c->verdict == VERDICT_SOFT && !swapped) {
 		if (!mid_stream && p->l4_length > p->l4_header) {
 			s->judgement.reason = REASON_UNPARSED; /* data with the SYN (RFC 7413) is nobody's to judge yet */
@@ -264,7 +267,6 @@ static __always_inline void judge_again(struct scene *s, struct connection *c, i
 		if (!is_reply)
 			return; /* the after-DNAT hook judges it */
 		__builtin_memcpy(backend, c->backend, 16);
-		s->may_steer = 0;
 		judge(s, backend, DIRECTION_EGRESS, c->protocol, c->backend_port, v6);
 	} else {
 		judge(s, peer_address(s), direction, c->protocol, c->policy_port, v6);

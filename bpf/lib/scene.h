@@ -3,6 +3,9 @@
 #ifndef PALISADE_SCENE_H
 #define PALISADE_SCENE_H
 
+#define MAY_STEER 1  /* hand it to the HTTP gate */
+#define MAY_ANSWER 2 /* it has been read, or will be, where it can be answered */
+
 /* What every packet touches comes first, together. */
 struct scene {
 	struct packet packet;
@@ -17,18 +20,23 @@ struct scene {
 			__u32 existing;   /* policy is asked again about a connection that it allowed before */
 			__u32 watch_http; /* the packet's connection may speak HTTP, see http.h */
 			__u32 gate_mark;  /* the packet's own, see l7_redirect.h */
-			__u32 may_steer;  /* here a packet can be handed to the HTTP gate */
+			__u32 may_steer;  /* MAY_…: what can be done here with a packet that rules on HTTP are about */
 			__u32 steer;      /* and is */
 			__u32 arrived;    /* it was judged on its way out and has been turned round */
 			__u32 may_ask;    /* here the DNS question in a packet can be read, see dns_rules.h */
 			__u32 asked;      /* and has been; `question` is empty where it is no plain question */
 			__u16 soft;       /* the packet goes forward under soft rules on HTTP, see soft_http.h */
 			__u16 refuse;     /* and is refused: how that is answered */
-			__u64 wire_port_be; /* destination port of a packet to the HTTP gate, see gate_ports.h; 0: the packet's own */
+			__u16 wire_port_be; /* destination port of a packet to the HTTP gate, see gate_ports.h; 0: the packet's own */
+			__u8 foreseen;      /* what a service's backends ask for before translation, see foresee.h */
+			__u8 to_backend;    /* the HTTP gate knows the packet's connection under `backend` */
+			__u16 backend_port;
+			__u16 reserved;
 		};
 		__u64 cleared[9];
 	};
 	struct endpoint endpoint;
+	__u32 backend[4];
 	__u32 soft_rule; /* where `soft` is set: the rule that let its request pass */
 	__u64 now_ns;
 	__u32 generation;

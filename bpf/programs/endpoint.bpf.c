@@ -22,11 +22,13 @@
 #include "../lib/gate_ports.h"
 #include "../lib/l7_redirect.h"
 #include "../lib/ask_policy.h"
+#include "../lib/service.h"
 #include "../lib/judge.h"
 #include "../lib/dns.h"
 #include "../lib/dns_rules.h"
 #include "../lib/dns_refuse.h"
 #include "../lib/dns_watch.h"
+#include "../lib/foresee.h"
 #include "../lib/http.h"
 #include "../lib/fast_path.h"
 #include "../lib/soft_report.h"
@@ -143,6 +145,17 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 	if (s->direction == DIRECTION_EGRESS && (s->packet.tcp_flags == TCP_SYN || s->packet.protocol == IPPROTO_UDP))
 		s->socket_cookie = bpf_get_socket_cookie(skb);
 	verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
+	if (verdict == ASK_GATE && gate_waits(skb, s)) {
+		s->steer = STEER_REPLY;
+		return PASS;
+	}
+	if (verdict >= ASK_BACKENDS) {
+		if (verdict == ASK_BACKENDS)
+			ask_backends(skb, s);
+		else
+			s->foreseen = FORESEEN_NOTHING;
+		verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
+	}
 	if (verdict == ASK_QUESTION) {
 		dns_ask(skb, s);
 		verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
@@ -187,7 +200,8 @@ static __always_inline int at_interface(struct __sk_buff *skb, __u32 direction)
 	if (!s || scene_open(s, bpf_ktime_get_coarse_ns()) || s->control_flags & CONTROL_BYPASS)
 		return TCX_NEXT;
 	s->gate_mark = skb->mark & MARK_GATE_MASK;
-	s->may_steer = s->may_ask = 1;
+	s->may_steer = MAY_STEER | MAY_ANSWER;
+	s->may_ask = 1;
 	verdict = examine(skb, s);
 	if (s->steer && verdict != DROP && direction == DIRECTION_EGRESS && steer_here(skb, s))
 		verdict = drop_unread(s, REASON_L7);

@@ -23,4 +23,6 @@ export interface ServiceAddress {
   readonly port?: number;
   /** IANA number; absent: every protocol. A port needs a protocol. */
   readonly protocol?: number;
+  /** What it is translated to, with the backends' own ports, where that is known. Which one a connection gets is not decided by this. */
+  readonly backends?: readonly { readonly address: string; readonly port: number }[];
 }

@@ -16,13 +16,13 @@ import {
   POLICY_SHAPE,
   PREFIX4_KEY,
   PREFIX6_KEY,
-  SERVICE_KEY,
 } from './abi/layouts.ts';
 import { hex } from './abi/text.ts';
 import type { LocalEndpoint, ServiceAddress } from './local-endpoint.ts';
 import { dnsRulesOf, type DnsRules } from './dns-rules.ts';
 import { buildNameImage, type NameImage } from './name-image.ts';
 import { networkNumber } from './network-number.ts';
+import { serviceRows, type ServiceRow } from './service-image.ts';
 import { buildSoftImage, softNumbers, type SoftImage } from './soft-image.ts';
 
 /** Digest of bytes, 32 of them (SHA-256); given by the caller, because this room has no crypto. */
@@ -67,8 +67,7 @@ export interface MapImage {
   readonly endpoints: readonly EndpointImage[];
   readonly live: PolicySetImage;
   readonly shadow?: PolicySetImage;
-  /** `struct service_key`s. */
-  readonly services: readonly Uint8Array[];
+  readonly services: readonly ServiceRow[];
   readonly names: NameImage;
   readonly soft: SoftImage;
 }
@@ -198,26 +197,6 @@ function policySetImage(resolved: ResolvedNode, digest: Digest): PolicySetImage 
   return { policies, addresses: addressImages(resolved.addresses, digest), byEndpoint };
 }
 
-/** The key under which a service address is found; shorter keys cover every port or a whole range. */
-export function serviceKey(service: ServiceAddress): Uint8Array {
-  const prefix = parsePrefix(service.address);
-  const address = new Uint8Array(16);
-  if (prefix.family === 4) address.set([0xff, 0xff], 10);
-  address.set(prefix.bytes, prefix.family === 4 ? 12 : 0);
-  const full = prefix.length === prefix.bytes.length * 8;
-  const bits = (prefix.family === 4 ? 96 : 0) + prefix.length;
-  const exactPort = full && service.port !== undefined && service.protocol !== undefined;
-  const exactProtocol = full && service.protocol !== undefined;
-  const port = exactPort ? (service.port ?? 0) : 0;
-  return SERVICE_KEY.encode({
-    length: 32 + bits + (exactPort ? 32 : exactProtocol ? 8 : 0),
-    network: networkNumber(service.network),
-    address,
-    protocol: exactProtocol ? (service.protocol ?? 0) : 0,
-    port_be: ((port & 0xff) << 8) | (port >> 8),
-  });
-}
-
 export interface MapImageInput {
   /** Resolvers whose answers are learned from; absent: the services on port 53. */
   readonly dnsResolvers?: readonly { readonly network: string; readonly address: string }[];
@@ -258,5 +237,5 @@ export function buildMapImage(input: MapImageInput, digest: Digest): MapImage {
   const resolvers = input.dnsResolvers ?? (input.services ?? []).filter(({ port, address }) => port === 53 && !address.includes('/'));
   const names = buildNameImage({ live: input.resolved.fqdn, shadow: input.shadow?.fqdn, dnsRules: dnsRulesOf(input.resolved.l7Rules), resolvers }, digest);
   const soft = buildSoftImage(input.resolved.l7Rules, digest);
-  return { endpoints, live, ...(shadow && { shadow }), services: (input.services ?? []).map(serviceKey), names, soft };
+  return { endpoints, live, ...(shadow && { shadow }), services: serviceRows(input.services ?? [], input.resolved), names, soft };
 }

@@ -2,11 +2,9 @@ import { createHash } from 'node:crypto';
 import type { PolicyEntry, ResolvedNode } from '@palisade/policy';
 import { describe, expect, it } from 'vitest';
 import { MAX_ENDPOINTS } from './abi/constants.ts';
-import { SERVICE_KEY } from './abi/layouts.ts';
 import { hex } from './abi/text.ts';
 import type { LocalEndpoint } from './local-endpoint.ts';
-import { ADDRESS_MAP_NAMES, buildMapImage, policyShape, serviceKey, type AddressMapName, type MapImage } from './map-image.ts';
-import { networkNumber } from './network-number.ts';
+import { ADDRESS_MAP_NAMES, buildMapImage, policyShape, type AddressMapName, type MapImage } from './map-image.ts';
 import { plan, type Action, type DesiredBank, type ObservedBank, type ObservedState } from './plan.ts';
 
 const digest = (...parts: readonly Uint8Array[]): Uint8Array => {
@@ -44,7 +42,7 @@ const EMPTY_BANK: ObservedBank = {
   addressDigests: NO_ADDRESSES, shadowAddressDigests: NO_ADDRESSES, endpoints: [],
 };
 const FRESH: ObservedState = {
-  generation: 0n, banks: [EMPTY_BANK, EMPTY_BANK], links: [], pinnedPolicies: new Set(), pinnedAddresses: new Set(), services: new Set(), shadowOn: false,
+  generation: 0n, banks: [EMPTY_BANK, EMPTY_BANK], links: [], pinnedPolicies: new Set(), pinnedAddresses: new Set(), services: new Map(), shadowOn: false,
 };
 
 /** What the kernel holds after the desired state was applied to it once. */
@@ -65,7 +63,7 @@ function applied(before: ObservedState, target: DesiredBank): ObservedState {
     links: target.image.endpoints.map(({ slot }) => ({ slot, target: `interface:${100 + slot}`, currentPrograms: true })),
     pinnedPolicies: new Set([...before.pinnedPolicies, ...target.image.live.policies.keys()]),
     pinnedAddresses: new Set([...before.pinnedAddresses, ...ADDRESS_MAP_NAMES.map((name) => `${name}-${target.image.live.addresses[name].digest}`)]),
-    services: new Set(target.image.services.map(hex)),
+    services: new Map(target.image.services.map(({ key, value }) => [hex(key), hex(value)])),
   };
 }
 
@@ -152,13 +150,5 @@ describe('map image', () => {
   it('refuses a slot twice and slots out of range', () => {
     expect(() => image({}, [local('a', 1), local('b', 1)])).toThrow(expect.objectContaining({ code: 'request.invalid' }));
     expect(() => image({}, [local('a', MAX_ENDPOINTS)])).toThrow(expect.objectContaining({ code: 'request.invalid' }));
-  });
-  it('makes service keys as specific as the service is named', () => {
-    const length = (service: Parameters<typeof serviceKey>[0]): number => SERVICE_KEY.decode(serviceKey(service)).length;
-    expect(length({ network: 'n', address: '10.96.0.1', port: 80, protocol: 6 })).toBe(192);
-    expect(length({ network: 'n', address: '10.96.0.1', protocol: 6 })).toBe(168);
-    expect(length({ network: 'n', address: '10.96.0.1' })).toBe(160);
-    expect(length({ network: 'n', address: '10.96.0.0/12' })).toBe(140);
-    expect(SERVICE_KEY.decode(serviceKey({ network: 'n', address: 'fd00::1', port: 80, protocol: 6 }))).toMatchObject({ network: networkNumber('n'), port_be: 0x5000 });
   });
 });

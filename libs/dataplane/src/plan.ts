@@ -2,6 +2,7 @@
 
 import { ADDRESS_MAP_NAMES, type AddressMapName, type EndpointImage, type MapImage, type PolicySetImage } from './map-image.ts';
 import { hex } from './abi/text.ts';
+import type { ServiceRow } from './service-image.ts';
 
 /** One endpoint's row in a bank, as read back. */
 export interface ObservedEndpoint {
@@ -46,8 +47,8 @@ export interface ObservedState {
   /** Digests of pinned policy and address maps. */
   readonly pinnedPolicies: ReadonlySet<string>;
   readonly pinnedAddresses: ReadonlySet<string>;
-  /** Hex of service keys. */
-  readonly services: ReadonlySet<string>;
+  /** Keys and values, in hexadecimal. */
+  readonly services: ReadonlyMap<string, string>;
   readonly shadowOn: boolean;
 }
 
@@ -73,7 +74,7 @@ export interface BankRow {
 export type Action =
   | { readonly kind: 'create-policy'; readonly digest: string; readonly set: 'live' | 'shadow' }
   | { readonly kind: 'create-addresses'; readonly map: AddressMapName; readonly digest: string; readonly set: 'live' | 'shadow' }
-  | { readonly kind: 'add-services'; readonly keys: readonly Uint8Array[] }
+  | { readonly kind: 'add-services'; readonly rows: readonly ServiceRow[] }
   /** Nothing reads the bank any more, and a half-written one will be recognised as such. */
   | { readonly kind: 'open-bank'; readonly bank: number }
   | { readonly kind: 'fill-bank'; readonly bank: number; readonly rows: readonly BankRow[] }
@@ -206,14 +207,14 @@ function linkActions(observed: ObservedState, desired: DesiredBank): { swap: Act
  * An empty plan: the kernel is as desired.
  */
 export function plan(observed: ObservedState, desired: DesiredBank): readonly Action[] {
-  const wantedServices = new Map(desired.image.services.map((key) => [hex(key), key]));
-  const newServices = [...wantedServices].filter(([key]) => !observed.services.has(key)).map(([, key]) => key);
-  const oldServices = [...observed.services].filter((key) => !wantedServices.has(key));
+  const wantedServices = new Map(desired.image.services.map((row) => [hex(row.key), row]));
+  const newServices = [...wantedServices].filter(([key, { value }]) => observed.services.get(key) !== hex(value)).map(([, row]) => row);
+  const oldServices = [...observed.services.keys()].filter((key) => !wantedServices.has(key));
   const links = linkActions(observed, desired);
   const settled = inForce(observed.banks[bankOf(observed.generation)], desired) && observed.shadowOn === (desired.image.shadow !== undefined);
   const bank = settled ? { before: [], activate: [], collect: [] } : bankActions(observed, desired);
   return [
-    ...(newServices.length > 0 ? [{ kind: 'add-services', keys: newServices } satisfies Action] : []),
+    ...(newServices.length > 0 ? [{ kind: 'add-services', rows: newServices } satisfies Action] : []),
     ...bank.before,
     ...links.swap,
     ...links.detach,

@@ -62,13 +62,14 @@ describe('the static source', () => {
     expect(slots('c', 'd', 'a')).toEqual({ c: 2, d: 1, a: 0 });
   });
 
-  it('names service addresses by port and protocol, or whole where no ports are given', () => {
+  it('names service addresses by port and protocol, with the backends of their family, or whole where no ports are given', () => {
     const services = [
-      { namespace: 'a', name: 'b', addresses: ['10.96.0.1'], ports: [{ port: 53, protocol: 'UDP' }] },
+      { namespace: 'a', name: 'b', addresses: ['10.96.0.1', 'fd96::1'], ports: [{ port: 53, protocol: 'UDP', targetPort: 5353 }], backends: ['10.0.0.1', 'fd00::1'] },
       { namespace: 'a', name: 'c', addresses: ['10.96.0.2'] },
     ];
     expect(serviceAddresses(parseEndpointFile(JSON.stringify({ endpoints: [], services })))).toEqual([
-      { network: 'default', address: '10.96.0.1', port: 53, protocol: 17 },
+      { network: 'default', address: '10.96.0.1', port: 53, protocol: 17, backends: [{ address: '10.0.0.1', port: 5353 }] },
+      { network: 'default', address: 'fd96::1', port: 53, protocol: 17, backends: [{ address: 'fd00::1', port: 5353 }] },
       { network: 'default', address: '10.96.0.2' },
     ]);
   });

@@ -82,7 +82,10 @@ export function serviceAddresses(file: EndpointFile): readonly ServiceAddress[] 
     service.addresses.flatMap((address): readonly ServiceAddress[] =>
       service.ports.length === 0
         ? [{ network: 'default', address }]
-        : service.ports.map(({ port, protocol }) => ({ network: 'default', address, port, protocol: PROTOCOL_NUMBER[protocol as Protocol] ?? PROTOCOL_NUMBER.TCP })),
+        : service.ports.map(({ port, protocol, targetPort }) => ({
+            network: 'default', address, port, protocol: PROTOCOL_NUMBER[protocol as Protocol] ?? PROTOCOL_NUMBER.TCP,
+            backends: service.backends.filter((backend) => backend.includes(':') === address.includes(':')).map((backend) => ({ address: backend, port: targetPort })),
+          })),
     ),
   );
 }

@@ -207,7 +207,7 @@ export function executeAction(action: Action, context: ExecutionContext): void {
       return;
     }
     case 'add-services':
-      for (const key of action.keys) kernel.update(maps.map('services'), key, rowKey(1));
+      for (const { key, value } of action.rows) kernel.update(maps.map('services'), key, value);
       return;
     case 'remove-services':
       for (const key of action.keys) kernel.delete(maps.map('services'), unhex(key));

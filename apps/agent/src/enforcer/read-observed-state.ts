@@ -52,6 +52,12 @@ export interface ReadState extends ObservedState {
   readonly current: ObservedBank;
 }
 
+/** One of `count` rows of the same size. */
+function row(bytes: Uint8Array, at: number, count: number): string {
+  const size = bytes.length / count;
+  return hex(bytes.subarray(at * size, (at + 1) * size));
+}
+
 /**
  * Reads back what the kernel holds and runs. Nothing here comes from the agent's memory.
  * @param programDigest attachments count as current when they run the pinned programs of this digest
@@ -62,7 +68,6 @@ export function readObservedState(kernel: KernelPort, maps: MapSet, pins: Pins, 
   const banks = [readBank(kernel, maps, 0, rows[0] ?? []), readBank(kernel, maps, 1, rows[1] ?? [])] as const;
   const bank = (control.generation & 1n) === 1n ? 1 : 0;
   const services = kernel.readAll(maps.map('services'));
-  const keySize = services.count === 0 ? 0 : services.keys.length / services.count;
   return {
     generation: control.generation,
     banks,
@@ -71,7 +76,7 @@ export function readObservedState(kernel: KernelPort, maps: MapSet, pins: Pins, 
     links: attachments.read(programDigest ?? banks[bank].programDigest),
     pinnedPolicies: new Set(kernel.listPins(pins.policies)),
     pinnedAddresses: new Set(kernel.listPins(pins.addresses)),
-    services: new Set(Array.from({ length: services.count }, (_, at) => hex(services.keys.subarray(at * keySize, (at + 1) * keySize)))),
+    services: new Map(Array.from({ length: services.count }, (_, at) => [row(services.keys, at, services.count), row(services.values, at, services.count)])),
     shadowOn: (control.flags & CONTROL_SHADOW) !== 0,
   };
 }

@@ -10,7 +10,7 @@ import { dnsMessage } from './testing/dns-message.ts';
 import type { HostAnswer } from './testing/namespace-host.ts';
 import { OBJECT_PATH, kernelUnavailable } from './testing/kernel-available.ts';
 import { entry, resolvedNode } from './testing/resolved-fixture.ts';
-import { TestNetwork } from './testing/test-network.ts';
+import { TestNetwork, type TestPod } from './testing/test-network.ts';
 
 const unavailable = kernelUnavailable();
 if (unavailable) console.warn(unavailable);
@@ -138,6 +138,39 @@ describe.skipIf(unavailable)('policy and address translation', () => {
       await apply({ client: [denyOut, denyIn] });
       expect(await question('evil.test')).toMatchObject({ ok: false });
       expect(await events()).toContainEqual(expect.objectContaining({ event: 'dns', dns: expect.objectContaining({ kind: 'refused', message: expect.objectContaining({ name: 'evil.test' }) }) }));
+    });
+    describe('whose backends are known', () => {
+      const kind = (pod: TestPod) => ({ address: pod.address, port: RESOLVER_PORT });
+      const resolver = (...pods: TestPod[]): ServiceAddress[] => [{ network: 'default', address: RESOLVER_SERVICE, port: 53, protocol: 17, backends: pods.map(kind) }];
+      const dig = (name: string): string => {
+        try {
+          return client.run('dig', `@${RESOLVER_SERVICE}`, '+tries=1', '+time=1', name);
+        } catch (error) {
+          return String((error as { stdout?: string }).stdout);
+        }
+      };
+      const onExample: readonly L7RuleSet[] = [{ mode: 'hard', dns: [{ kind: 'pattern', value: '*.example.org' }] }];
+      const toBackend: PolicyEntry = { ...entry('egress', BACKEND, 17, RESOLVER_PORT, 'l7', 2), l7: 0 };
+
+      it('answer REFUSED at once, in the service’s name, and tell the backend', async () => {
+        await apply({ client: [denyOut, denyIn, toBackend] }, onExample, resolver(backend));
+        expect(dig('evil.test')).toMatch(/status: REFUSED/);
+        const seen = await events();
+        expect(seen).toContainEqual(expect.objectContaining({
+          event: 'dropped', dropReason: DROP_REASON['l7-denied'], destination: backend.address, destinationPort: RESOLVER_PORT, serviceAddress: RESOLVER_SERVICE, servicePort: 53, ruleId: 2,
+        }));
+        expect(seen).toContainEqual(expect.objectContaining({ event: 'dns', verdict: 'dropped', dns: expect.objectContaining({ kind: 'refused', message: expect.objectContaining({ name: 'evil.test' }) }) }));
+        expect(await question('www.example.org')).toMatchObject({ ok: true });
+      });
+      it('answer REFUSED where no backend may be reached', async () => {
+        await apply({ client: [denyOut, denyIn] }, [], resolver(backend, outside));
+        expect(dig('www.example.org')).toMatch(/status: REFUSED/);
+      });
+      it('leave it to the translation where one kind of backend would be asked', async () => {
+        await apply({ client: [denyOut, denyIn, entry('egress', OUTSIDE, 17, RESOLVER_PORT, 'allow', 4)] }, [], resolver(backend, outside));
+        expect(dig('evil.test')).not.toMatch(/REFUSED/);
+        expect(await events()).toContainEqual(expect.objectContaining({ event: 'dropped', destination: backend.address, destinationPort: RESOLVER_PORT }));
+      });
     });
     it('let every question pass where any name may be asked for', async () => {
       await rules([{ kind: 'pattern', value: '*' }]);

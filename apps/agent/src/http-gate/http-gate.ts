@@ -1,7 +1,7 @@
-import { CONTROL_GATE, HTTP_GATE, MARK_GATE_MASK, MARK_STEER, MARK_STEER_AGAIN, MARK_STEER_MASK, type Action, type KernelFlowEvent, type KernelPort, type LocalEndpoint } from '@palisade/dataplane';
+import { CONTROL_GATE, HTTP_GATE, MARK_GATE_MASK, MARK_STEER, MARK_STEER_AGAIN, MARK_STEER_MASK, type Action, type KernelFlowEvent, type KernelPort } from '@palisade/dataplane';
 import type { DesiredState } from '../enforcer/enforcer.ts';
 import { rowKey, type MapSet } from '../enforcer/map-set.ts';
-import { connectionContexts } from './connection-contexts.ts';
+import { ConnectionContexts } from './connection-contexts.ts';
 import { GateServer } from './gate-server.ts';
 
 /** Its name changes with its content. */
@@ -16,7 +16,7 @@ export class HttpGate {
   readonly #kernel: KernelPort;
   readonly #maps: MapSet;
   readonly #server: GateServer;
-  #endpoints: readonly LocalEndpoint[] = [];
+  #contexts: ConnectionContexts | undefined;
   #warned = false;
   #ports: { readonly port4: number; readonly port6: number } | undefined;
 
@@ -25,7 +25,7 @@ export class HttpGate {
     this.#maps = maps;
     this.#server = new GateServer({
       path: socketPath,
-      contextsOf: (connection) => (maps.exist() ? connectionContexts(kernel, maps, this.#endpoints, connection) : []),
+      contextsOf: (connection) => (maps.exist() ? (this.#contexts?.of(connection) ?? []) : []),
       onHello: (ports) => {
         this.#ports = ports;
         this.#writePorts();
@@ -41,7 +41,7 @@ export class HttpGate {
   prepare(desired: DesiredState): void {
     this.#kernel.routeMarkedHere(MARK_STEER, MARK_STEER_MASK);
     this.#leaveTurnedUntracked();
-    this.#endpoints = desired.endpoints;
+    this.#contexts = new ConnectionContexts(this.#kernel, this.#maps, desired.endpoints, desired.services ?? []);
     this.#writePorts();
     const control = this.#maps.control();
     if ((control.flags & CONTROL_GATE) === 0) this.#maps.writeControl({ ...control, flags: control.flags | CONTROL_GATE });

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ServiceAddress } from '@palisade/dataplane';
 import type { HttpRule, L7RuleSet, PolicyEntry } from '@palisade/policy';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FIRST_CLASS, GateLab, HTTP_PORT } from '../enforcer/testing/gate-lab.ts';
@@ -47,6 +48,10 @@ describe.skipIf(unavailable)('the gate beside kube-proxy’s filter', () => {
   const atClient = { 'pod/lab/client': [entry('egress', 0, 0, 0, 'deny', 3), l7('egress', SERVER, 4)] };
   const atBoth = { ...atServer, ...atClient };
 
+  const services: readonly ServiceAddress[] = [[SERVICE, server.address], [SERVICE6, server.address6]].map(([address = '', backend = '']) => ({
+    network: 'default', address, port: SERVICE_PORT, protocol: 6, backends: [{ address: backend, port: HTTP_PORT }],
+  }));
+
   beforeAll(async () => {
     [http] = (await lab.start(server)) as [HttpServerProcess];
     const rules = join(lab.folder, 'rules.nft');
@@ -89,5 +94,61 @@ describe.skipIf(unavailable)('the gate beside kube-proxy’s filter', () => {
     expect(http.requests.map(({ url, from }) => [url, from])).toEqual([
       ['/public/a', `::ffff:${client.address}`], ['/public/a', client.address6], ['/public/b', `::ffff:${outside.address}`],
     ]);
+  });
+
+  describe('rules of the client’s side towards a service', () => {
+    /** What was answered over both families, and what reached the server. */
+    const bothWays = async () => {
+      const body = join(lab.folder, 'body');
+      writeFileSync(body, 'x'.repeat(300_000));
+      const answers: string[] = [];
+      for (const url of [`http://${SERVICE}`, `http://[${SERVICE6}]`]) {
+        answers.push(await lab.curl(client, `${url}/submit`, '--data-binary', `@${body}`), (await lab.curl(client, `${url}/private`)).slice(-3));
+      }
+      return { answers, reached: http.requests.map(({ url, size }) => [url, size]) };
+    };
+    const ENFORCED = {
+      answers: ['POST /submit\n200', '403', 'POST /submit\n200', '403'],
+      reached: [['/submit', 300_000], ['/submit', 300_000]],
+    };
+    it('are enforced by the gate on the backend', async () => {
+      await lab.apply(atClient, HARD, services);
+      await lab.drain();
+      expect(await bothWays()).toEqual(ENFORCED);
+      const seen = await lab.drain();
+      expect(seen).toContainEqual(expect.objectContaining({
+        event: 'new', direction: 'egress', verdict: 'redirected', destination: server.address, destinationPort: HTTP_PORT, serviceAddress: SERVICE, servicePort: SERVICE_PORT, ruleId: 4,
+      }));
+      expect(seen.filter(({ event, direction }) => event === 'l7' && direction === 'egress').map(({ verdict, ruleId }) => [verdict, ruleId])).toEqual([
+        ['redirected', 102], ['dropped', 4], ['redirected', 102], ['dropped', 4],
+      ]);
+    });
+    it('go together with rules of the server’s side', async () => {
+      await lab.apply(atBoth, HARD, services);
+      expect(await bothWays()).toEqual(ENFORCED);
+    });
+    it('are enforced by the kernel where they are soft', async () => {
+      await lab.apply(atClient, [{ mode: 'soft', http: RULES }], services);
+      expect(await bothWays()).toEqual(ENFORCED);
+    });
+    it('judge open connections by the policy of their time', async () => {
+      await lab.apply(atClient, HARD, services);
+      const one = await lab.raw(client, SERVICE, SERVICE_PORT);
+      const say = (path: string): void => one.say(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      say('/public/1');
+      expect(await one.answers(1)).toEqual([200]);
+      await lab.apply(atClient, [{ mode: 'hard', http: [{ path: '/private', ruleId: 104 }] }], services);
+      say('/public/2');
+      say('/private');
+      expect(await one.answers(3)).toEqual([200, 403, 200]);
+      await one.kill();
+    });
+    it('let nothing pass where policy denies the backend, or no backend is known', async () => {
+      await lab.apply({ 'pod/lab/client': [entry('egress', 0, 0, 0, 'deny', 3)] }, [], services);
+      await expect(lab.curl(client, `http://${SERVICE}/public/a`, '--connect-timeout', '1')).rejects.toThrow();
+      await lab.apply(atClient, HARD, services.map((service) => ({ ...service, backends: [] })));
+      await expect(lab.curl(client, `http://${SERVICE}/public/a`, '--connect-timeout', '1')).rejects.toThrow();
+      expect(http.requests).toEqual([]);
+    });
   });
 });

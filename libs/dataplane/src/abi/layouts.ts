@@ -78,6 +78,14 @@ export const POLICY_KEY = layout('policy_key', { peer_class: ['u32'], port: ['u1
 export const POLICY_ENTRY = layout('policy_entry', { rule_id: ['u32'], verdict: ['u8'], flags: ['u8'], l7: ['u16'] });
 export const POLICY_SHAPE = layout('policy_shape', { length_count: ['u8', 2], isolated: ['u8', 2], lengths: ['u8', 36] });
 
+export const SERVICE = layout('service', {
+  kinds: ['u8'],
+  more: ['u8'],
+  reserved: ['u16'],
+  port: ['u16', 4],
+  address: ['u8', 64],
+});
+
 export const SERVICE_KEY = layout('service_key', {
   length: ['u32'],
   network: ['u32'],
@@ -302,6 +310,7 @@ export const LAYOUTS = [
   POLICY_KEY,
   POLICY_ENTRY,
   POLICY_SHAPE,
+  SERVICE,
   SERVICE_KEY,
   ENDPOINT_COUNTERS,
   LOSS_COUNTERS,
