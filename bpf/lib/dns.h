@@ -2,16 +2,17 @@
 /*
  * Addresses of DNS names, learned from answers before they pass on (RFC 1035 §4.1). Only answers to an own, outstanding
  * question to a configured resolver count: same addresses, ports, identifier, type and name. What cannot be read here
- * (TCP, more than 512 bytes, truncated, unusual) teaches nothing here: connections to those addresses stay denied, those of
+ * (TCP, more than DNS_BYTES, truncated, unusual) teaches nothing here: connections to those addresses stay denied, those of
  * answers over TCP until the agent has read them (apps/agent/src/enforcer/name-learning.ts).
  */
 #ifndef PALISADE_DNS_H
 #define PALISADE_DNS_H
 
-#define DNS_BYTES 512
+#define DNS_BYTES 1232         /* what resolvers send at most in a datagram that is not to be cut (DNS flag day 2020) */
+#define DNS_QUESTION_BYTES 512 /* a message up to the end of its question, and any question on its own */
 #define DNS_HEADER 12
 #define DNS_MAX_LABELS 64
-#define DNS_MAX_ANSWERS 24
+#define DNS_MAX_ANSWERS 76 /* addresses that fit */
 #define DNS_QUERY_LIFETIME_NS (10 * SECONDS)
 #define DNS_MAX_TTL_SECONDS 86400
 /* A name with a TTL of zero is still connected to after its answer. */
@@ -19,7 +20,7 @@
 
 struct dns_scratch {
 	__u8 data[DNS_BYTES];
-	__u8 label_starts[DNS_BYTES];
+	__u8 label_starts[DNS_QUESTION_BYTES];
 	__u32 size;
 	__u32 at;    /* forward: the next label; answers: the next record */
 	__u32 end;   /* the question name's closing zero */
@@ -63,7 +64,7 @@ static long dns_label(__u32 i, struct dns_scratch **context)
 	__u8 length;
 
 	(void)i;
-	if (at >= d->size || at >= DNS_BYTES) {
+	if (at >= d->size || at >= DNS_QUESTION_BYTES) {
 		d->failed = 1;
 		return 1;
 	}
@@ -101,7 +102,7 @@ static long dns_suffixes(__u32 i, struct dns_scratch **context)
 	__u32 at = d->end - 1 - i, length;
 	__u8 byte;
 
-	if (at < DNS_HEADER || at >= DNS_BYTES)
+	if (at < DNS_HEADER || at >= DNS_QUESTION_BYTES)
 		return 1;
 	byte = d->data[at];
 	if (d->label_starts[at]) {
@@ -233,7 +234,7 @@ static __always_inline void dns_read(struct dns_scratch *d, struct scene *s, int
 	struct dns_query *asked;
 	__u32 answers;
 
-	if (dns_question(d) || d->end > DNS_BYTES - 8)
+	if (dns_question(d) || d->end > DNS_QUESTION_BYTES - 8)
 		return;
 	d->key.slot = s->endpoint.slot;
 	__builtin_memcpy(&d->key.id_be, d->data, 2);

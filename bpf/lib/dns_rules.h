@@ -14,7 +14,7 @@
 /* Length of the message, 0: it cannot be judged. */
 static __always_inline __u32 dns_message_size(const struct packet *p)
 {
-	if (p->first_fragment || p->later_fragment || p->l4_length < 8 + DNS_HEADER + 5 || p->l4_length > 8 + DNS_BYTES)
+	if (p->first_fragment || p->later_fragment || p->l4_length < 8 + DNS_HEADER + 5 || p->l4_length > 8 + DNS_QUESTION_BYTES)
 		return 0;
 	return p->l4_length - 8;
 }
@@ -39,7 +39,7 @@ __noinline int dns_ask(struct __sk_buff *skb, struct scene *s)
 	s->asked = 1;
 	s->question = 0;
 	size = dns_message_size(&s->packet);
-	if (size < 1 || size > DNS_BYTES)
+	if (size < 1 || size > DNS_QUESTION_BYTES)
 		return 0;
 	d = dns_take(DNS_SCRATCH_INTERFACE);
 	if (!d)
@@ -62,7 +62,7 @@ __noinline int dns_ask_linear(struct scene *s, __u64 linear, __u32 limit)
 	s->question = 0;
 	size = dns_message_size(&s->packet);
 	offset = s->packet.l4_offset + 8;
-	if (size < 1 || size > DNS_BYTES || offset > 0x3fff || offset + size > limit)
+	if (size < 1 || size > DNS_QUESTION_BYTES || offset > 0x3fff || offset + size > limit)
 		return 0;
 	d = dns_take(DNS_SCRATCH_NETFILTER);
 	if (!d)

@@ -74,6 +74,14 @@ describe.skipIf(unavailable)('policy by DNS name in the kernel', () => {
     resolve('api.example.com', [{ type: 'A', address: '192.0.2.1' }, { type: 'A', address: '192.0.2.2' }]);
     expect([connects('192.0.2.1', 443), connects('192.0.2.2', 443), connects('192.0.2.1', 444), connects('192.0.2.3', 443)]).toEqual([true, true, false, false]);
   });
+  it('learns every address of a long answer, in as many bytes as resolvers send in a datagram, and none of a longer one', () => {
+    const many = (network: number, count: number): DnsRecord[] => Array.from({ length: count }, (_, at) => ({ type: 'A', address: `198.18.${network}.${at + 1}` }));
+    resolve('api.example.com', many(1, 74));
+    expect([1, 30, 74].map((last) => connects(`198.18.1.${last}`, 443))).toEqual([true, true, true]);
+    resolve('api.example.com', many(2, 76));
+    expect(connects('198.18.2.1', 443)).toBe(false);
+  });
+
   it('ignores case, follows CNAME chains and learns IPv6 addresses', () => {
     resolve('API.Example.COM', [{ type: 'CNAME', target: 'edge.cdn.test' }, { type: 'A', address: '192.0.2.10', owner: 'edge.cdn.test' }]);
     resolve('api.example.com', [{ type: 'AAAA', address: '2001:db8::10' }], 'AAAA');
