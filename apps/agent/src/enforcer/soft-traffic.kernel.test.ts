@@ -1,28 +1,21 @@
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { DROP_REASON } from '@palisade/flow';
-import type { KernelFlowEvent, LocalEndpoint } from '@palisade/dataplane';
-import { NativeKernel } from '@palisade/kernel';
+import type { KernelFlowEvent } from '@palisade/dataplane';
 import type { HttpRule, L7RuleSet, PolicyEntry } from '@palisade/policy';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Enforcer } from './enforcer.ts';
-import { createKernelEnforcer } from './kernel-enforcer.ts';
-import { HttpServerProcess, RawClient } from './testing/http-processes.ts';
-import { OBJECT_PATH, kernelUnavailable } from './testing/kernel-available.ts';
-import { entry, resolvedNode } from './testing/resolved-fixture.ts';
-import { TestNetwork } from './testing/test-network.ts';
+import { FIRST_CLASS, HTTP_PORT as PORT, HttpLab } from './testing/http-lab.ts';
+import type { HttpServerProcess, RawClient } from './testing/http-processes.ts';
+import { kernelUnavailable } from './testing/kernel-available.ts';
+import { entry } from './testing/resolved-fixture.ts';
 
 const unavailable = kernelUnavailable();
 if (unavailable) console.warn(unavailable);
 
 const execute = promisify(execFile);
-const CLIENT = 11;
-const SERVER = 12;
-const PORT = 8080;
+const [CLIENT, SERVER] = [FIRST_CLASS, FIRST_CLASS + 1];
 const RULES: readonly HttpRule[] = [{ method: 'GET', path: '/public/.*', ruleId: 100 }, { method: 'POST', path: '/submit', ruleId: 102 }];
 
 function request(path: string, more = ''): string {
@@ -30,32 +23,17 @@ function request(path: string, more = ''): string {
 }
 
 describe.skipIf(unavailable).each([['TCX', []], ['clsact', ['tcx']]] as const)('soft rules on HTTP between pods, attached by %s', (_, without) => {
-  const network = new TestNetwork(['client', 'server']);
-  const object = unavailable ? new Uint8Array() : readFileSync(OBJECT_PATH);
-  const programs = [{ name: 'endpoint', sha256: createHash('sha256').update(object).digest('hex'), bytes: object }];
+  const lab = new HttpLab(['client', 'server'], { without });
+  const { network, folder } = lab;
   const [client, server] = [network.pod('client'), network.pod('server')];
   const clientPath = `/run/netns/${client.namespace}`;
-  const folder = mkdtempSync(join(tmpdir(), 'palisade-soft-'));
-  const endpoints: LocalEndpoint[] = network.pods.map((pod, index) => ({
-    key: `pod/lab/${pod.name}`, slot: index + 1, attach: { kind: 'interface', ifname: pod.ifname }, network: 'default', addresses: [pod.address, pod.address6],
-  }));
-  const addresses = [
-    ...[`${client.address}/32`, `${client.address6}/128`].map((cidr) => ({ cidr, peerClass: CLIENT, identity: 1000 })),
-    ...[`${server.address}/32`, `${server.address6}/128`].map((cidr) => ({ cidr, peerClass: SERVER, identity: 1001 })),
-  ];
   const l7 = (direction: 'ingress' | 'egress', peer: number, ruleId: number, set: number): PolicyEntry => ({ ...entry(direction, peer, 6, PORT, 'l7', ruleId), l7: set });
   const atServer = { 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), l7('ingress', CLIENT, 2, 0)] };
   const atClient = { 'pod/lab/client': [entry('egress', 0, 0, 0, 'deny', 3), l7('egress', SERVER, 4, 0)] };
   const atBoth = { 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), l7('ingress', CLIENT, 2, 1)], ...atClient };
   const soft = (...sets: (readonly HttpRule[])[]): L7RuleSet[] => sets.map((http) => ({ mode: 'soft', http }));
-  let enforcer: Enforcer;
   let http: HttpServerProcess;
-  let revision = 0;
 
-  async function apply(policies: Readonly<Record<string, readonly PolicyEntry[]>>, l7Rules: readonly L7RuleSet[]): Promise<void> {
-    revision += 1;
-    await enforcer.apply({ contentDigest: `sha256:${revision}`, generation: `1.${revision}`, programs, endpoints, resolved: { ...resolvedNode(policies, addresses, revision), l7Rules } });
-  }
   /** Body and status; 000: the connection was reset. */
   async function curl(path: string, ...more: string[]): Promise<string> {
     const host = more.includes('-6') ? `[${server.address6}]` : server.address;
@@ -68,34 +46,23 @@ describe.skipIf(unavailable).each([['TCX', []], ['clsact', ['tcx']]] as const)('
       return code === 52 || code === 56 ? stdout : `curl ended with ${code}`;
     }
   }
-  async function raw(): Promise<RawClient> {
-    return new RawClient(clientPath, server.address, PORT).connected();
-  }
+  const raw = (): Promise<RawClient> => lab.raw(client, server.address);
   async function requests(side: 'ingress' | 'egress' = 'ingress'): Promise<KernelFlowEvent[]> {
-    return (await enforcer.drain(100_000)).filter(({ event, direction }) => event === 'l7' && direction === side);
+    return (await lab.drain()).filter(({ event, direction }) => event === 'l7' && direction === side);
   }
   /** TCP connections that an end still has. */
   const connectionsOf = async (namespace: string): Promise<string> =>
     (await execute('nsenter', [`--net=/run/netns/${namespace}`, 'ss', '-Htn', 'state', 'established', `( sport = :${PORT} or dport = :${PORT} )`])).stdout.trim();
 
   beforeAll(async () => {
-    network.create();
-    enforcer = createKernelEnforcer({
-      pinRoot: `/sys/fs/bpf/palisade/soft-${network.id}`, networkNamespace: network.nodePath, kernel: new NativeKernel(undefined, [...without]), adoptionMs: 0, deltaIntervalMs: 0,
-    });
-    http = await new HttpServerProcess(`/run/netns/${server.namespace}`, PORT).ready();
+    [http] = (await lab.start(server)) as [HttpServerProcess];
   });
   beforeEach(async () => {
-    await apply(atServer, soft(RULES));
+    await lab.apply(atServer, soft(RULES));
     http.output = '';
-    await enforcer.drain(100_000);
+    await lab.drain();
   });
-  afterAll(async () => {
-    await http.kill();
-    await enforcer.uninstall();
-    await network.remove();
-    rmSync(folder, { recursive: true });
-  });
+  afterAll(() => lab.stop());
 
   it.each([
     ['the server’s side over IPv4', atServer, []],
@@ -103,7 +70,7 @@ describe.skipIf(unavailable).each([['TCX', []], ['clsact', ['tcx']]] as const)('
     ['the client’s side over IPv4', atClient, []],
     ['the client’s side over IPv6', atClient, ['-6', '-g']],
   ] as const)('let pass what a rule allows and answer 403 to the rest, at %s', async (__, policies, options) => {
-    await apply(policies, soft(RULES));
+    await lab.apply(policies, soft(RULES));
     expect(await curl('/public/a?b=c', ...options)).toBe('GET /public/a?b=c\n200');
     expect(await curl('/private', ...options)).toBe('Access denied by network policy.\n403');
     expect(await curl('/submit', '--data-binary', 'x=y', ...options)).toBe('POST /submit\n200');
@@ -122,7 +89,7 @@ describe.skipIf(unavailable).each([['TCX', []], ['clsact', ['tcx']]] as const)('
   });
 
   it('let pass only what the rules of both sides allow', async () => {
-    await apply(atBoth, soft([{ path: '/public/.*', ruleId: 100 }], [{ path: '.*/both', ruleId: 200 }]));
+    await lab.apply(atBoth, soft([{ path: '/public/.*', ruleId: 100 }], [{ path: '.*/both', ruleId: 200 }]));
     expect([await curl('/public/both'), await curl('/public/one'), await curl('/other/both')].map((text) => text.slice(-3))).toEqual(['200', '403', '403']);
     expect(http.requests.map(({ url }) => url)).toEqual(['/public/both']);
   });
@@ -187,11 +154,11 @@ describe.skipIf(unavailable).each([['TCX', []], ['clsact', ['tcx']]] as const)('
   });
 
   it('reset connections that are older than they are', async () => {
-    await apply({ 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), entry('ingress', CLIENT, 6, PORT, 'allow', 6)] }, []);
+    await lab.apply({ 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), entry('ingress', CLIENT, 6, PORT, 'allow', 6)] }, []);
     const open = await raw();
     open.say(request('/anything'));
     expect(await open.answers(1)).toEqual([200]);
-    await apply(atServer, soft(RULES));
+    await lab.apply(atServer, soft(RULES));
     open.say(request('/public/a'));
     await open.until('the reset', () => open.ended);
     expect(http.requests.map(({ url }) => url)).toEqual(['/anything']);

@@ -1,26 +1,20 @@
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { KernelFlowEvent, LocalEndpoint } from '@palisade/dataplane';
+import type { KernelFlowEvent } from '@palisade/dataplane';
 import { createPolicySet, resolveNode, type ClusterFacts, type HttpRule, type L7RuleSet, type PolicyDocument, type PolicyEntry } from '@palisade/policy';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Enforcer } from '../enforcer/enforcer.ts';
-import { createKernelEnforcer } from '../enforcer/kernel-enforcer.ts';
-import { GateProcess, HttpServerProcess, RawClient, gateUnavailable } from '../enforcer/testing/http-processes.ts';
-import { OBJECT_PATH, kernelUnavailable } from '../enforcer/testing/kernel-available.ts';
-import { entry, resolvedNode } from '../enforcer/testing/resolved-fixture.ts';
-import { TestNetwork } from '../enforcer/testing/test-network.ts';
+import { FIRST_CLASS, HTTP_PORT as PORT, HttpLab } from '../enforcer/testing/http-lab.ts';
+import { gateUnavailable, type HttpServerProcess, type RawClient } from '../enforcer/testing/http-processes.ts';
+import { kernelUnavailable } from '../enforcer/testing/kernel-available.ts';
+import { entry } from '../enforcer/testing/resolved-fixture.ts';
 
 const unavailable = kernelUnavailable() ?? gateUnavailable();
 if (unavailable) console.warn(unavailable);
 
 const execute = promisify(execFile);
-const CLIENT = 11;
-const SERVER = 12;
-const PORT = 8080;
+const [CLIENT, SERVER] = [FIRST_CLASS, FIRST_CLASS + 1];
 const PUBLIC: HttpRule = { method: 'GET', path: '/public/.*', ruleId: 100 };
 const READ_ONLY: readonly HttpRule[] = [PUBLIC, { method: 'POST', path: '/submit', ruleId: 102 }];
 
@@ -29,35 +23,11 @@ function request(path: string, more = ''): string {
 }
 
 describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
-  const network = new TestNetwork(['client', 'server']);
-  const object = unavailable ? new Uint8Array() : readFileSync(OBJECT_PATH);
-  const programs = [{ name: 'endpoint', sha256: createHash('sha256').update(object).digest('hex'), bytes: object }];
+  const lab = new HttpLab(['client', 'server']);
+  const { network, folder } = lab;
   const [client, server] = [network.pod('client'), network.pod('server')];
-  const clientPath = `/run/netns/${client.namespace}`;
-  const folder = mkdtempSync(join(tmpdir(), 'palisade-gate-'));
-  const socketPath = join(folder, 'gate.sock');
-  const endpoints: LocalEndpoint[] = network.pods.map((pod, index) => ({
-    key: `pod/lab/${pod.name}`, slot: index + 1, attach: { kind: 'interface', ifname: pod.ifname }, network: 'default', addresses: [pod.address, pod.address6],
-  }));
-  const addresses = [
-    { cidr: `${client.address}/32`, peerClass: CLIENT, identity: 1000 },
-    { cidr: `${client.address6}/128`, peerClass: CLIENT, identity: 1000 },
-    { cidr: `${server.address}/32`, peerClass: SERVER, identity: 1001 },
-    { cidr: `${server.address6}/128`, peerClass: SERVER, identity: 1001 },
-  ];
-  const options = { pinRoot: `/sys/fs/bpf/palisade/test-${network.id}`, networkNamespace: network.nodePath, httpGateSocket: socketPath, adoptionMs: 0, deltaIntervalMs: 0 };
-  let enforcer: Enforcer;
-  let gate: GateProcess;
   let http: HttpServerProcess;
-  let revision = 0;
 
-  async function apply(policies: Readonly<Record<string, readonly PolicyEntry[]>>, l7Rules: readonly L7RuleSet[]): Promise<void> {
-    revision += 1;
-    await enforcer.apply({
-      contentDigest: `sha256:${revision}`, generation: `1.${revision}`, programs, endpoints,
-      resolved: { ...resolvedNode(policies, addresses, revision), l7Rules },
-    });
-  }
   const l7 = (direction: 'ingress' | 'egress', peer: number, ruleId: number, set: number): PolicyEntry => ({ ...entry(direction, peer, 6, PORT, 'l7', ruleId), l7: set });
   /** The server looks at what the client asks. */
   const atServer = { 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), l7('ingress', CLIENT, 2, 0)] };
@@ -68,57 +38,28 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
   };
   const hard = (...sets: (readonly HttpRule[])[]): L7RuleSet[] => sets.map((rules) => ({ mode: 'hard', http: rules }));
 
-  async function raw(host = server.address): Promise<RawClient> {
-    const one = new RawClient(clientPath, host, PORT);
-    return one.connected().catch(async (error: unknown) => {
-      await one.kill();
-      throw error;
-    });
-  }
-  async function startGate(): Promise<void> {
-    gate = new GateProcess(network.nodePath, socketPath);
-    // A connection that began before the gate listens may give up first.
-    const answered = async (): Promise<boolean> => (await ask('/public/probe').catch(() => 0)) === 200;
-    for (let attempt = 0; attempt < 100 && !(await answered()); attempt += 1) if (gate.ended) throw new Error(gate.errors);
-  }
-  async function ask(path: string, host = server.address): Promise<number> {
-    const one = await raw(host);
-    one.say(request(path));
-    const [status = 0] = await one.answers(1);
-    await one.kill();
-    return status;
-  }
-  /** Body and status. The agent's part of the gate runs in this process, which therefore must not wait synchronously. */
-  async function curl(path: string, ...more: string[]): Promise<string> {
-    const host = more.includes('-6') ? `[${server.address6}]` : server.address;
-    const words = ['curl', '-s', '--max-time', '5', '-o', '-', '-w', '%{http_code}', ...more, `http://${host}:${PORT}${path}`];
-    return (await execute('nsenter', [`--net=${clientPath}`, ...words])).stdout;
-  }
+  const raw = (host = server.address): Promise<RawClient> => lab.raw(client, host);
+  const ask = (path: string, host = server.address): Promise<number> => lab.ask(client, host, path);
+  const startGate = (): Promise<void> => lab.startGate(async () => (await ask('/public/probe')) === 200);
+  /** Body and status. */
+  const curl = (path: string, ...more: string[]): Promise<string> =>
+    lab.curl(client, `http://${more.includes('-6') ? `[${server.address6}]` : server.address}:${PORT}${path}`, ...more);
 
   beforeAll(async () => {
-    chmodSync(folder, 0o755);
-    network.create();
-    enforcer = createKernelEnforcer(options);
-    http = await new HttpServerProcess(`/run/netns/${server.namespace}`, PORT).ready();
-    await apply(atServer, hard(READ_ONLY));
+    [http] = (await lab.start(server)) as [HttpServerProcess];
+    await lab.apply(atServer, hard(READ_ONLY));
     await startGate();
   });
   beforeEach(async () => {
-    await apply(atServer, hard(READ_ONLY));
+    await lab.apply(atServer, hard(READ_ONLY));
     http.output = '';
-    await enforcer.drain(100_000);
+    await lab.drain();
   });
-  afterAll(async () => {
-    await gate.kill();
-    await http.kill();
-    await enforcer.uninstall();
-    await network.remove();
-    rmSync(folder, { recursive: true });
-  });
+  afterAll(() => lab.stop());
 
   /** What was told of requests, without what the programs read at an end without such rules. */
   async function requests(side: 'ingress' | 'egress' = 'ingress'): Promise<KernelFlowEvent[]> {
-    return (await enforcer.drain(100_000)).filter(({ event, direction }) => event === 'l7' && direction === side);
+    return (await lab.drain()).filter(({ event, direction }) => event === 'l7' && direction === side);
   }
 
   it.each([['IPv4', []], ['IPv6', ['-6', '-g']]] as const)('lets pass what a rule allows and answers 403 to the rest, over %s', async (_, options) => {
@@ -130,7 +71,7 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
   it('keeps the client’s address at the server, and tells the client’s port', async () => {
     expect(await curl('/public/me', '--local-port', '41234')).toMatch(/200$/);
     expect(http.requests).toMatchObject([{ from: `::ffff:${client.address}`, port: 41_234 - 31_744 }]);
-    const seen = await enforcer.drain(100_000);
+    const seen = await lab.drain();
     expect(seen.length).toBeGreaterThan(2);
     expect(new Set(seen.map(({ sourcePort }) => sourcePort))).toEqual(new Set([41_234]));
   });
@@ -217,18 +158,18 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
     const one = await raw();
     one.say(request('/public/1'));
     expect(await one.answers(1)).toEqual([200]);
-    await apply(atServer, hard([{ method: 'GET', path: '/private', ruleId: 104 }]));
+    await lab.apply(atServer, hard([{ method: 'GET', path: '/private', ruleId: 104 }]));
     one.say(request('/public/2'));
     one.say(request('/private'));
     expect(await one.answers(3)).toEqual([200, 403, 200]);
-    await apply({ 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), entry('ingress', CLIENT, 6, PORT, 'allow', 6)] }, []);
+    await lab.apply({ 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), entry('ingress', CLIENT, 6, PORT, 'allow', 6)] }, []);
     one.say(request('/anything'));
     expect(await one.answers(4)).toEqual([200, 403, 200, 200]);
     await one.kill();
   });
 
   it('enforces rules of the client’s side alike', async () => {
-    await apply(atClient, hard(READ_ONLY));
+    await lab.apply(atClient, hard(READ_ONLY));
     expect(await curl('/public/a')).toBe('GET /public/a\n200');
     expect(await curl('/private')).toBe('Access denied by network policy.\n403');
     expect(await ask('/public/six', server.address6)).toBe(200);
@@ -236,21 +177,21 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
   });
 
   it('lets pass only what the rules of both sides allow', async () => {
-    await apply(atBoth, hard([{ path: '/public/.*', ruleId: 100 }], [{ path: '.*/both', ruleId: 200 }]));
+    await lab.apply(atBoth, hard([{ path: '/public/.*', ruleId: 100 }], [{ path: '.*/both', ruleId: 200 }]));
     expect([await ask('/public/both'), await ask('/public/one'), await ask('/other/both')]).toEqual([200, 403, 403]);
     expect(http.requests.map(({ url }) => url)).toEqual(['/public/both']);
   });
 
   it('goes together with soft rules at the other end, which the kernel judges before', async () => {
-    await apply(atBoth, [{ mode: 'soft', http: [{ path: '/public/.*', ruleId: 100 }] }, { mode: 'hard', http: [{ path: '.*/both', ruleId: 200 }] }]);
+    await lab.apply(atBoth, [{ mode: 'soft', http: [{ path: '/public/.*', ruleId: 100 }] }, { mode: 'hard', http: [{ path: '.*/both', ruleId: 200 }] }]);
     expect([await ask('/public/both'), await ask('/public/one'), await ask('/other/both')]).toEqual([200, 403, 403]);
     expect(http.requests.map(({ url }) => url)).toEqual(['/public/both']);
-    await apply(atBoth, [{ mode: 'hard', http: [{ path: '/public/.*', ruleId: 100 }] }, { mode: 'soft', http: [{ path: '.*/both', ruleId: 200 }] }]);
+    await lab.apply(atBoth, [{ mode: 'hard', http: [{ path: '/public/.*', ruleId: 100 }] }, { mode: 'soft', http: [{ path: '.*/both', ruleId: 200 }] }]);
     expect([await ask('/public/both'), await ask('/public/one'), await ask('/other/both')]).toEqual([200, 403, 403]);
   });
 
   it('enforces soft rules that are too large for the kernel', async () => {
-    await apply(atServer, [{ mode: 'soft', http: [{ path: '/(a|b)*a(a|b){20}', ruleId: 106 }] }]);
+    await lab.apply(atServer, [{ mode: 'soft', http: [{ path: '/(a|b)*a(a|b){20}', ruleId: 106 }] }]);
     expect([await ask(`/b${'a'.repeat(21)}`), await ask(`/${'b'.repeat(21)}`)]).toEqual([200, 403]);
     expect((await requests()).map(({ verdict, ruleId }) => [verdict, ruleId])).toEqual([['redirected', 106], ['dropped', 2]]);
   });
@@ -273,8 +214,7 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
         }],
       }],
     };
-    revision += 1;
-    await enforcer.apply({ contentDigest: `sha256:${revision}`, generation: `1.${revision}`, programs, endpoints, resolved: resolveNode(createPolicySet([policy]), facts, 'n1') });
+    await lab.applyResolved(resolveNode(createPolicySet([policy]), facts, 'n1'));
     const probe = await execute('nsenter', [`--net=${network.nodePath}`, 'curl', '-s', '--max-time', '5', '-w', '%{http_code}', `http://${server.address}:${PORT}/healthz`]);
     expect(probe.stdout).toBe('GET /healthz\n200');
     expect([await curl('/public/a'), await curl('/healthz')]).toEqual(['GET /public/a\n200', 'Access denied by network policy.\n403']);
@@ -284,20 +224,19 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
     const open = await raw();
     open.say(request('/public/1'));
     expect(await open.answers(1)).toEqual([200]);
-    await enforcer.close();
+    await lab.leave();
     open.say(request('/private') + request('/public/2'));
     expect(await open.answers(3)).toEqual([200, 403, 200]);
     expect(await ask('/public/3')).toBe(503);
-    enforcer = createKernelEnforcer(options);
-    await apply(atServer, hard([{ method: 'GET', path: '/private', ruleId: 104 }]));
-    for (let attempt = 0; attempt < 100 && (await ask('/private')) !== 200; attempt += 1) if (gate.ended) throw new Error(gate.errors);
+    await lab.apply(atServer, hard([{ method: 'GET', path: '/private', ruleId: 104 }]));
+    for (let attempt = 0; attempt < 100 && (await ask('/private')) !== 200; attempt += 1) if (lab.gate.ended) throw new Error(lab.gate.errors);
     open.say(request('/public/4'));
     expect(await open.answers(4)).toEqual([200, 403, 200, 403]);
     await open.kill();
   });
 
   it('leaves traffic without such rules alone', async () => {
-    await apply({ 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), entry('ingress', CLIENT, 6, PORT, 'allow', 6)] }, []);
+    await lab.apply({ 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), entry('ingress', CLIENT, 6, PORT, 'allow', 6)] }, []);
     expect(await ask('/private')).toBe(200);
     expect(await requests()).toMatchObject([{ verdict: 'forwarded', ruleId: 6, http: { path: '/private', status: 200 } }]);
   });
@@ -306,7 +245,7 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
     const body = join(folder, 'body');
     writeFileSync(body, 'x'.repeat(300_000));
     expect(await curl('/submit', '--data-binary', `@${body}`)).toBe('POST /submit\n200');
-    const events = (await enforcer.drain(100_000)).filter(({ event, direction }) => event !== 'l7' && direction === 'ingress');
+    const events = (await lab.drain()).filter(({ event, direction }) => event !== 'l7' && direction === 'ingress');
     const bytes = events.reduce((sum, one) => sum + Number(one.bytes), 0);
     expect(bytes).toBeGreaterThan(300_000);
     expect(bytes).toBeLessThan(400_000);
@@ -317,11 +256,11 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
     const open = await raw();
     open.say(request('/public/1'));
     expect(await open.answers(1)).toEqual([200]);
-    await gate.kill();
+    await lab.gate.kill();
     await open.until('the end of the connection', () => open.ended);
-    await enforcer.drain(100_000);
+    await lab.drain();
     await expect(curl('/public/2', '--connect-timeout', '1')).rejects.toThrow();
-    const dropped = (await enforcer.drain(100_000)).filter(({ event }) => event === 'dropped');
+    const dropped = (await lab.drain()).filter(({ event }) => event === 'dropped');
     expect(dropped.length).toBeGreaterThan(0);
     expect(dropped.every(({ dropReason }) => dropReason === 7)).toBe(true);
     await startGate();
@@ -329,7 +268,7 @@ describe.skipIf(unavailable)('rules on HTTP through the gate', () => {
   });
 
   it('runs as nobody, without any capability', () => {
-    const status = readFileSync(`/proc/${gate.child.pid}/status`, 'utf8');
+    const status = readFileSync(`/proc/${lab.gate.child.pid}/status`, 'utf8');
     expect(status).toMatch(/^Uid:\t65534\t65534\t65534\t65534$/m);
     for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) expect(status).toContain(`${set}:\t0000000000000000`);
     expect(status).toMatch(/^NoNewPrivs:\t1$/m);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ServiceAddress } from '@palisade/dataplane';
 import type { HttpRule, L7RuleSet, PolicyEntry } from '@palisade/policy';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { FIRST_CLASS, GateLab, HTTP_PORT } from '../enforcer/testing/gate-lab.ts';
+import { FIRST_CLASS, HttpLab, HTTP_PORT } from '../enforcer/testing/http-lab.ts';
 import { gateUnavailable, type HttpServerProcess } from '../enforcer/testing/http-processes.ts';
 import { kernelUnavailable } from '../enforcer/testing/kernel-available.ts';
 import { entry } from '../enforcer/testing/resolved-fixture.ts';
@@ -39,7 +39,7 @@ table inet kube-nat {
 }
 
 describe.skipIf(unavailable)('the gate beside kube-proxy’s filter', () => {
-  const lab = new GateLab(['client', 'server', 'outside'], ['outside']);
+  const lab = new HttpLab(['client', 'server', 'outside'], { outside: ['outside'] });
   const [client, server, outside] = [lab.network.pod('client'), lab.network.pod('server'), lab.network.pod('outside')];
   let http: HttpServerProcess;
 

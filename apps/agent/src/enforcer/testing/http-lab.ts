@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { KernelFlowEvent, LocalEndpoint, ServiceAddress } from '@palisade/dataplane';
-import type { L7RuleSet, PolicyEntry } from '@palisade/policy';
+import { NativeKernel } from '@palisade/kernel';
+import type { L7RuleSet, PolicyEntry, ResolvedNode } from '@palisade/policy';
 import type { Enforcer } from '../enforcer.ts';
 import { createKernelEnforcer, type KernelEnforcerOptions } from '../kernel-enforcer.ts';
 import { GateProcess, HttpServerProcess, RawClient } from './http-processes.ts';
@@ -20,10 +21,10 @@ export const HTTP_PORT = 8080;
 export const FIRST_CLASS = 11;
 const FIRST_IDENTITY = 1000;
 
-/** A node with pods, a real enforcer, a real HTTP gate, and an HTTP server in the pod named `server`. */
-export class GateLab {
+/** A node with pods of which some serve HTTP, a real enforcer, and a real HTTP gate where a test starts one. */
+export class HttpLab {
   readonly network: TestNetwork;
-  readonly folder = mkdtempSync(join(tmpdir(), 'palisade-gate-'));
+  readonly folder = mkdtempSync(join(tmpdir(), 'palisade-http-'));
   readonly socketPath = join(this.folder, 'gate.sock');
   readonly options: KernelEnforcerOptions;
   readonly #addresses: readonly { readonly cidr: string; readonly peerClass: number; readonly identity: number }[];
@@ -33,10 +34,16 @@ export class GateLab {
   #gate: GateProcess | undefined;
   #revision = 0;
 
-  /** @param pods names; @param outside those of them that are no endpoints of the node */
-  constructor(pods: readonly string[], outside: readonly string[] = []) {
+  /**
+   * @param pods names
+   * @param more `outside`: those of them that are no endpoints of the node; `without`: features of the kernel to do without
+   */
+  constructor(pods: readonly string[], { outside = [], without = [] }: { readonly outside?: readonly string[]; readonly without?: readonly string[] } = {}) {
     this.network = new TestNetwork(pods);
-    this.options = { pinRoot: `/sys/fs/bpf/palisade/test-${this.network.id}`, networkNamespace: this.network.nodePath, httpGateSocket: this.socketPath, adoptionMs: 0, deltaIntervalMs: 0 };
+    this.options = {
+      pinRoot: `/sys/fs/bpf/palisade/test-${this.network.id}`, networkNamespace: this.network.nodePath, httpGateSocket: this.socketPath,
+      ...(without.length > 0 && { kernel: new NativeKernel(undefined, without) }), adoptionMs: 0, deltaIntervalMs: 0,
+    };
     this.#addresses = this.network.pods.flatMap(({ address, address6 }, index) =>
       [`${address}/32`, `${address6}/128`].map((cidr) => ({ cidr, peerClass: FIRST_CLASS + index, identity: FIRST_IDENTITY + index })),
     );
@@ -47,6 +54,12 @@ export class GateLab {
 
   get enforcer(): Enforcer {
     return (this.#enforcer ??= createKernelEnforcer(this.options));
+  }
+
+  /** What an agent's end leaves: everything in force, and nobody who looks after it. The next use of `enforcer` is a new agent's. */
+  async leave(): Promise<void> {
+    await this.#enforcer?.close();
+    this.#enforcer = undefined;
   }
 
   get gate(): GateProcess {
@@ -62,13 +75,17 @@ export class GateLab {
   }
 
   /** By keys `pod/lab/NAME`. */
-  async apply(policies: Readonly<Record<string, readonly PolicyEntry[]>>, l7Rules: readonly L7RuleSet[] = [], services: readonly ServiceAddress[] = []): Promise<void> {
+  apply(policies: Readonly<Record<string, readonly PolicyEntry[]>>, l7Rules: readonly L7RuleSet[] = [], services: readonly ServiceAddress[] = []): Promise<void> {
+    return this.applyResolved({ ...resolvedNode(policies, this.#addresses, this.#revision + 1), l7Rules }, services);
+  }
+
+  async applyResolved(resolved: ResolvedNode, services: readonly ServiceAddress[] = []): Promise<void> {
     this.#revision += 1;
     const object = readFileSync(OBJECT_PATH);
     await this.enforcer.apply({
       contentDigest: `sha256:${this.#revision}`, generation: `1.${this.#revision}`, endpoints: this.#endpoints, services,
       programs: [{ name: 'endpoint', sha256: createHash('sha256').update(object).digest('hex'), bytes: object }],
-      resolved: { ...resolvedNode(policies, this.#addresses, this.#revision), l7Rules },
+      resolved,
     });
   }
 
