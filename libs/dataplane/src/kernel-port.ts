@@ -129,9 +129,12 @@ export interface KernelPort {
   routeMarkedHere(mark: number, mask: number): void;
   /**
    * Keeps connection tracking off packets that arrive with `mark` under `mask`: an nftables table of this name. Asking again changes nothing.
-   * @returns false where this kernel cannot: it has no nftables
+   * @returns 0, or the error number of a kernel that cannot: one without nftables
    */
-  leaveUntracked(table: string, mark: number, mask: number): boolean;
+  leaveUntracked(table: string, mark: number, mask: number): number;
+  /** Undo both; where there is nothing to undo they change nothing. Early demultiplexing is turned on again, as kernels have it. */
+  routeMarkedAsOthers(mark: number, mask: number): void;
+  trackAgain(table: string): void;
 
   /** Makes sure that `path` lies on a BPF file system, mounting one at its mount point where none is. */
   preparePins(path: string): void;

@@ -24,7 +24,7 @@ import { retireEarlierDatapaths } from './earlier-datapath.ts';
 import { EndpointPlaces } from './endpoint-places.ts';
 import { FlowDrain } from './flow-drain.ts';
 import { ownCgroup } from './host-units.ts';
-import { HttpGate } from '../http-gate/http-gate.ts';
+import { HttpGate, endSteering } from '../http-gate/http-gate.ts';
 import { HttpDrain } from './http-drain.ts';
 import { writeLifelines } from './lifelines.ts';
 import { MapSet } from './map-set.ts';
@@ -274,6 +274,7 @@ class KernelEnforcer implements Enforcer {
   async uninstall(): Promise<void> {
     if (this.#maps.exist()) this.#inNode(() => this.#attachments.detachAll());
     for (const folder of [this.#pins.netfilter, this.#pins.processHooks]) detachPinned(this.#kernel, folder);
+    this.#inNode(() => endSteering(this.#kernel));
     await this.close();
     this.#kernel.removePin(this.#pins.root);
   }

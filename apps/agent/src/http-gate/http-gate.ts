@@ -11,6 +11,12 @@ function swapped(port: number): number {
   return ((port & 0xff) << 8) | (port >> 8);
 }
 
+/** Takes away what a gate needs of the node's network. In its network namespace. */
+export function endSteering(kernel: KernelPort): void {
+  kernel.routeMarkedAsOthers(MARK_STEER, MARK_STEER_MASK);
+  kernel.trackAgain(UNTRACKED_TABLE);
+}
+
 /** What the enforcer does for the HTTP gate: routes, ports, and the rules of each generation before and after it comes into force. */
 export class HttpGate {
   readonly #kernel: KernelPort;
@@ -68,9 +74,12 @@ export class HttpGate {
 
   /** Connection tracking has seen them before they were turned round, and translated them: twice it would take them for another connection. */
   #leaveTurnedUntracked(): void {
-    if (this.#kernel.leaveUntracked(UNTRACKED_TABLE, MARK_STEER_AGAIN, MARK_GATE_MASK) || this.#warned) return;
+    const failed = this.#kernel.leaveUntracked(UNTRACKED_TABLE, MARK_STEER_AGAIN, MARK_GATE_MASK);
+    if (failed === 0 || this.#warned) return;
     this.#warned = true;
-    process.emitWarning('This kernel has no nftables: rules on HTTP break connections to this node’s pods that kube-proxy or another DNAT translates.');
+    process.emitWarning(
+      `Connection tracking cannot be kept off the HTTP gate's packets: nftables answers with error ${failed}. Rules on HTTP break connections to this node's pods that kube-proxy or another DNAT translates.`,
+    );
   }
 
   #writePorts(): void {

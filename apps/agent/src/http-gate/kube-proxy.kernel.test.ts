@@ -151,4 +151,14 @@ describe.skipIf(unavailable)('the gate beside kube-proxy’s filter', () => {
       expect(http.requests).toEqual([]);
     });
   });
+
+  it('leaves nothing of the gate in the node’s network once it is uninstalled', async () => {
+    const state = (): string[] => [lab.network.onNode('ip', 'rule'), lab.network.onNode('ip', '-6', 'rule'), lab.network.onNode('nft', 'list', 'tables')];
+    await lab.apply(atServer, HARD);
+    expect(state().map((text) => /fwmark 0x100000|palisade/.test(text))).toEqual([true, true, true]);
+    await lab.enforcer.uninstall();
+    await lab.leave();
+    expect(state().map((text) => /fwmark|palisade/.test(text))).toEqual([false, false, false]);
+    expect(lab.network.onNode('cat', '/proc/sys/net/ipv4/tcp_early_demux')).toBe('1\n');
+  });
 });

@@ -121,9 +121,13 @@ export class FakeKernel implements KernelPort {
 
   routeMarkedHere(): void {}
 
-  leaveUntracked(): boolean {
-    return true;
+  leaveUntracked(): number {
+    return 0;
   }
+
+  routeMarkedAsOthers(): void {}
+
+  trackAgain(): void {}
 
   monotonicNs(): bigint {
     return process.hrtime.bigint();

@@ -22,12 +22,14 @@ import { loadNativeAddon, type NativeAddon } from './addon.ts';
 import { kernelCall } from './kernel-failure.ts';
 import { CLSACT_SIDE, MAP_TYPE_NAME, MAP_TYPE_NUMBER, NETFILTER_FAMILY, NETFILTER_HOOK, NO_PREALLOCATION, PROGRAM_NUMBERS, TCX_ATTACH, TRACE_RAW_TRACEPOINT } from './kernel-numbers.ts';
 import { probeFeatures } from './probe-features.ts';
-import { localRoute, markRule } from './route-messages.ts';
-import { untrackRule } from './untrack-messages.ts';
+import { localRoute, markRule, type RouteChange } from './route-messages.ts';
+import { dropTable, untrackRule } from './untrack-messages.ts';
 
 const TCP_EARLY_DEMUX = '/proc/sys/net/ipv4/tcp_early_demux';
 const NETLINK_ROUTE = 0;
 const NETLINK_NETFILTER = 12;
+const ENOENT = 2;
+const ESRCH = 3;
 const EEXIST = 17;
 const EAFNOSUPPORT = 97;
 const BPF_FILE_SYSTEM = '/sys/fs/bpf';
@@ -66,19 +68,40 @@ export class NativeKernel implements KernelPort {
   routeMarkedHere(mark: number, mask: number): void {
     // Early demultiplexing would give packets on their way to an endpoint to a local socket of the same tuple; forwarding then drops them.
     kernelCall('kernel.attach-failed', 'Turning off early demultiplexing', () => writeFileSync(TCP_EARLY_DEMUX, '0'));
-    const loopback = this.interfaceIndex('lo');
-    for (const family of Object.values(NETFILTER_FAMILY)) {
-      for (const request of [markRule(family, mark, mask), localRoute(family, loopback)]) {
-        const failed = kernelCall('kernel.attach-failed', 'Routing marked packets to this machine', () => this.#addon.netlinkRequest(NETLINK_ROUTE, request));
-        if (failed === 0 || failed === EEXIST || (family === NETFILTER_FAMILY[6] && failed === EAFNOSUPPORT)) continue;
-        throw new DomainError('kernel.attach-failed', `Routing marked packets to this machine: the kernel answers with error ${failed}.`);
-      }
-    }
+    this.#changeRoutes('add', mark, mask, EEXIST);
   }
 
-  leaveUntracked(table: string, mark: number, mask: number): boolean {
-    const failed = kernelCall('kernel.attach-failed', 'Keeping connection tracking off marked packets', () => this.#addon.netlinkRequest(NETLINK_NETFILTER, untrackRule(table, mark, mask)));
-    return failed === 0 || failed === EEXIST;
+  routeMarkedAsOthers(mark: number, mask: number): void {
+    if (this.#changeRoutes('remove', mark, mask, ENOENT)) kernelCall('kernel.attach-failed', 'Turning on early demultiplexing', () => writeFileSync(TCP_EARLY_DEMUX, '1'));
+  }
+
+  /** @returns whether something changed */
+  #changeRoutes(change: RouteChange, mark: number, mask: number, asBefore: number): boolean {
+    const loopback = this.interfaceIndex('lo');
+    let changed = false;
+    for (const family of Object.values(NETFILTER_FAMILY)) {
+      for (const request of [markRule(change, family, mark, mask), localRoute(change, family, loopback)]) {
+        const failed = kernelCall('kernel.attach-failed', 'Routing marked packets', () => this.#addon.netlinkRequest(NETLINK_ROUTE, request));
+        changed ||= failed === 0;
+        if (failed === 0 || failed === asBefore || (change === 'remove' && failed === ESRCH) || (family === NETFILTER_FAMILY[6] && failed === EAFNOSUPPORT)) continue;
+        throw new DomainError('kernel.attach-failed', `Routing marked packets: the kernel answers with error ${failed}.`);
+      }
+    }
+    return changed;
+  }
+
+  leaveUntracked(table: string, mark: number, mask: number): number {
+    const failed = this.#changeTracking(untrackRule(table, mark, mask));
+    return failed === EEXIST ? 0 : failed;
+  }
+
+  trackAgain(table: string): void {
+    this.#changeTracking(dropTable(table));
+  }
+
+  /** @returns error number of the kernel's answer */
+  #changeTracking(batch: Uint8Array): number {
+    return kernelCall('kernel.attach-failed', 'Changing which packets are tracked', () => this.#addon.netlinkRequest(NETLINK_NETFILTER, batch));
   }
 
   monotonicNs(): bigint {

@@ -1,9 +1,11 @@
 /** Requests of rtnetlink(7) that deliver marked packets locally, whatever their destination. */
 
-const NEW_ROUTE = 24;
-const NEW_RULE = 32;
-/** NLM_F_REQUEST | NLM_F_ACK | NLM_F_EXCL | NLM_F_CREATE */
-const FLAGS = 0x1 | 0x4 | 0x200 | 0x400;
+/** RTM_…; what removes is one more than what adds. */
+const ROUTE = 24;
+const RULE = 32;
+/** NLM_F_REQUEST | NLM_F_ACK, and for what is added NLM_F_EXCL | NLM_F_CREATE */
+const ASK = 0x1 | 0x4;
+const ADD = 0x200 | 0x400;
 const ATTRIBUTE = { ruleTable: 15, rulePriority: 6, ruleMark: 10, ruleMask: 16, routeDevice: 4, routeTable: 15 } as const;
 const ACTION_TO_TABLE = 1;
 const PROTOCOL_STATIC = 4;
@@ -13,12 +15,14 @@ const TYPE_LOCAL = 2;
 const TABLE = 0x5061;
 const PRIORITY = 100;
 
-function message(type: number, header: readonly number[], attributes: readonly (readonly [number, number])[]): Uint8Array {
+export type RouteChange = 'add' | 'remove';
+
+function message(change: RouteChange, type: number, header: readonly number[], attributes: readonly (readonly [number, number])[]): Uint8Array {
   const bytes = new Uint8Array(16 + header.length + attributes.length * 8);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, bytes.length, true);
-  view.setUint16(4, type, true);
-  view.setUint16(6, FLAGS, true);
+  view.setUint16(4, change === 'add' ? type : type + 1, true);
+  view.setUint16(6, change === 'add' ? ASK | ADD : ASK, true);
   bytes.set(header, 16);
   for (const [index, [kind, value]] of attributes.entries()) {
     const at = 16 + header.length + index * 8;
@@ -30,17 +34,17 @@ function message(type: number, header: readonly number[], attributes: readonly (
 }
 
 /** @param family AF_INET (2) or AF_INET6 (10) */
-export function markRule(family: number, mark: number, mask: number): Uint8Array {
+export function markRule(change: RouteChange, family: number, mark: number, mask: number): Uint8Array {
   // struct fib_rule_hdr
-  return message(NEW_RULE, [family, 0, 0, 0, 0, 0, 0, ACTION_TO_TABLE, 0, 0, 0, 0], [
+  return message(change, RULE, [family, 0, 0, 0, 0, 0, 0, ACTION_TO_TABLE, 0, 0, 0, 0], [
     [ATTRIBUTE.rulePriority, PRIORITY], [ATTRIBUTE.ruleMark, mark], [ATTRIBUTE.ruleMask, mask], [ATTRIBUTE.ruleTable, TABLE],
   ]);
 }
 
 /** Everything that is looked up in the table is this machine's own. @param loopback index of `lo` */
-export function localRoute(family: number, loopback: number): Uint8Array {
+export function localRoute(change: RouteChange, family: number, loopback: number): Uint8Array {
   // struct rtmsg
-  return message(NEW_ROUTE, [family, 0, 0, 0, 0, PROTOCOL_STATIC, SCOPE_HOST, TYPE_LOCAL, 0, 0, 0, 0], [
+  return message(change, ROUTE, [family, 0, 0, 0, 0, PROTOCOL_STATIC, SCOPE_HOST, TYPE_LOCAL, 0, 0, 0, 0], [
     [ATTRIBUTE.routeDevice, loopback], [ATTRIBUTE.routeTable, TABLE],
   ]);
 }

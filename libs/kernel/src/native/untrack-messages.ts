@@ -4,6 +4,7 @@ const BATCH_BEGIN = 0x10;
 const BATCH_END = 0x11;
 const SUBSYSTEM = 10;
 const NEW = { table: 0, chain: 3, rule: 6 } as const;
+const DELETE_TABLE = 2;
 /** NLM_F_… */
 const REQUEST = 0x1;
 const ACK = 0x4;
@@ -74,7 +75,7 @@ function message(type: number, flags: number, family: number, resource: number, 
 }
 
 function change(type: number, flags: number, ...attributes: readonly Uint8Array[]): Uint8Array {
-  return message((SUBSYSTEM << 8) | type, CREATE | flags, FAMILY_INET, 0, ...attributes);
+  return message((SUBSYSTEM << 8) | type, flags, FAMILY_INET, 0, ...attributes);
 }
 
 /** `meta mark & mask == mark notrack`, in a table of its own; EEXIST where the table is there already. */
@@ -87,9 +88,14 @@ export function untrackRule(table: string, mark: number, mask: number): Uint8Arr
   ];
   return joined([
     message(BATCH_BEGIN, 0, 0, SUBSYSTEM),
-    change(NEW.table, EXCL, text(1, table)),
-    change(NEW.chain, 0, text(1, table), text(3, CHAIN), nested(4, number(1, HOOK_PREROUTING), number(2, PRIORITY_RAW)), text(7, 'filter')),
-    change(NEW.rule, APPEND | ACK, text(1, table), text(2, CHAIN), nested(4, ...expressions)),
+    change(NEW.table, CREATE | EXCL, text(1, table)),
+    change(NEW.chain, CREATE, text(1, table), text(3, CHAIN), nested(4, number(1, HOOK_PREROUTING), number(2, PRIORITY_RAW)), text(7, 'filter')),
+    change(NEW.rule, CREATE | APPEND | ACK, text(1, table), text(2, CHAIN), nested(4, ...expressions)),
     message(BATCH_END, 0, 0, SUBSYSTEM),
   ]);
+}
+
+/** Takes the table away; ENOENT where there is none. */
+export function dropTable(table: string): Uint8Array {
+  return joined([message(BATCH_BEGIN, 0, 0, SUBSYSTEM), change(DELETE_TABLE, ACK, text(1, table)), message(BATCH_END, 0, 0, SUBSYSTEM)]);
 }
