@@ -19,11 +19,13 @@ const HARD: readonly L7RuleSet[] = [{ mode: 'hard', http: RULES }];
 
 const SERVICE = '10.96.0.20';
 const SERVICE6 = 'fd96::20';
+/** Its backend is another one than the agent knows. */
+const STALE = '10.96.0.21';
 const SERVICE_PORT = 80;
 const NODE_PORT = 30_080;
 
 /** What kube-proxy makes: translation to the backend, and packets that connection tracking cannot place do not pass the node. */
-function kubeProxy(backend: TestPod): string {
+function kubeProxy(backend: TestPod, other: TestPod): string {
   return `table inet kube-filter {
   chain forward { type filter hook forward priority 0; ct state invalid counter drop; }
 }
@@ -32,6 +34,7 @@ table inet kube-nat {
   chain prerouting {
     type nat hook prerouting priority -100;
     ip daddr ${SERVICE} tcp dport ${SERVICE_PORT} dnat ip to ${backend.address}:${HTTP_PORT}
+    ip daddr ${STALE} tcp dport ${SERVICE_PORT} dnat ip to ${other.address}:${HTTP_PORT}
     ip6 daddr ${SERVICE6} tcp dport ${SERVICE_PORT} dnat ip6 to [${backend.address6}]:${HTTP_PORT}
     fib daddr type local tcp dport ${NODE_PORT} meta nfproto ipv4 dnat ip to ${backend.address}:${HTTP_PORT}
   }
@@ -42,20 +45,21 @@ describe.skipIf(unavailable)('the gate beside kube-proxy’s filter', () => {
   const lab = new HttpLab(['client', 'server', 'outside'], { outside: ['outside'] });
   const [client, server, outside] = [lab.network.pod('client'), lab.network.pod('server'), lab.network.pod('outside')];
   let http: HttpServerProcess;
+  let elsewhere: HttpServerProcess;
 
   const l7 = (direction: 'ingress' | 'egress', peer: number, ruleId: number): PolicyEntry => ({ ...entry(direction, peer, 6, HTTP_PORT, 'l7', ruleId), l7: 0 });
   const atServer = { 'pod/lab/server': [entry('ingress', 0, 0, 0, 'deny', 1), l7('ingress', 0, 2)] };
   const atClient = { 'pod/lab/client': [entry('egress', 0, 0, 0, 'deny', 3), l7('egress', SERVER, 4)] };
   const atBoth = { ...atServer, ...atClient };
 
-  const services: readonly ServiceAddress[] = [[SERVICE, server.address], [SERVICE6, server.address6]].map(([address = '', backend = '']) => ({
+  const services: readonly ServiceAddress[] = [[SERVICE, server.address], [SERVICE6, server.address6], [STALE, server.address]].map(([address = '', backend = '']) => ({
     network: 'default', address, port: SERVICE_PORT, protocol: 6, backends: [{ address: backend, port: HTTP_PORT }],
   }));
 
   beforeAll(async () => {
-    [http] = (await lab.start(server)) as [HttpServerProcess];
+    [http, elsewhere] = (await lab.start(server, outside)) as [HttpServerProcess, HttpServerProcess];
     const rules = join(lab.folder, 'rules.nft');
-    writeFileSync(rules, kubeProxy(server));
+    writeFileSync(rules, kubeProxy(server, outside));
     lab.network.onNode('nft', '-f', rules);
     await lab.apply(atServer, HARD);
     await lab.startGate(async () => (await lab.ask(client, server.address, '/public/probe')) === 200);
@@ -142,6 +146,15 @@ describe.skipIf(unavailable)('the gate beside kube-proxy’s filter', () => {
       say('/private');
       expect(await one.answers(3)).toEqual([200, 403, 200]);
       await one.kill();
+    });
+    it('are those of the backend that the translation chose, whatever was expected', async () => {
+      await lab.apply(atClient, HARD, services);
+      await lab.drain();
+      await expect(lab.curl(client, `http://${STALE}/public/a`, '--connect-timeout', '1')).rejects.toThrow();
+      expect([http.requests, elsewhere.requests]).toEqual([[], []]);
+      expect(await lab.drain()).toContainEqual(expect.objectContaining({ event: 'dropped', destination: outside.address, destinationPort: HTTP_PORT, serviceAddress: STALE, ruleId: 3 }));
+      await lab.apply({ 'pod/lab/client': [...atClient['pod/lab/client'], entry('egress', FIRST_CLASS + 2, 6, HTTP_PORT, 'allow', 6)] }, HARD, services);
+      expect(await lab.ask(client, STALE, '/private', SERVICE_PORT)).not.toBe(200);
     });
     it('let nothing pass where policy denies the backend, or no backend is known', async () => {
       await lab.apply({ 'pod/lab/client': [entry('egress', 0, 0, 0, 'deny', 3)] }, [], services);
