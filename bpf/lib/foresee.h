@@ -57,7 +57,7 @@ __noinline int foresee6(struct scene *s)
 	return s ? foresee(s, 1) : FORESEEN_NOTHING;
 }
 
-/* A question that is no plain one is refused by rules on DNS alone: nothing is known of it to answer. */
+/* A DNS question is read once, for all kinds. */
 static __always_inline void ask_backends(struct __sk_buff *skb, struct scene *s)
 {
 	if (s->packet.protocol == IPPROTO_UDP && !s->asked)

@@ -11,9 +11,10 @@
 #define DROP 0
 #define PASS 1
 #define PASS_AUDITED 2
-#define ASK_BACKENDS 4 /* a service's backends must be asked first, see foresee.h */
+/* Something must be found out first, then the decision is taken again; nothing has been told yet. */
+#define ASK_QUESTION 3 /* the DNS question */
+#define ASK_BACKENDS 4 /* what is known of a service's backends, see foresee.h */
 #define ASK_GATE 5     /* whether the HTTP gate waits for the packet */
-#define ASK_QUESTION 3 /* the DNS question must be read first, then the decision is taken again; nothing has been told yet */
 
 /* Reports one dropped packet under s->judgement. */
 __noinline int report_drop(struct scene *s, struct connection *c, __u32 direction, __u32 swapped)
@@ -168,6 +169,10 @@ static __always_inline int judge_new(struct scene *s, union connection_key *key,
 	} else {
 		if (mid_stream && direction == DIRECTION_INGRESS && !s->foreseen && s->may_steer & MAY_STEER && s->control_flags & CONTROL_GATE)
 			return ASK_GATE;
+		if (s->foreseen == FORESEEN_AWAITED) {
+			s->steer = STEER_REPLY;
+			return PASS;
+		}
 		judge(s, peer_address(s), direction, p->protocol, port, v6);
 		if (mid_stream && s->judgement.verdict == VERDICT_DENY && s->picking_up &&
 		    adopt_reversed(s, !direction, bpf_ntohs(p->source_port_be), v6)) {

@@ -8,6 +8,7 @@
 #define FORESEEN_GATE 2    /* its connection goes through the HTTP gate */
 #define FORESEEN_SOFT 3    /* it may come under soft rules */
 #define FORESEEN_REFUSED 4 /* whichever backend it would get: under s->judgement, which is about s->backend */
+#define FORESEEN_AWAITED 5 /* it comes from a service's backend, and the HTTP gate waits for it */
 
 /* Egress to an address that will be translated is left to the after-DNAT hook (docs/adr/0005-egress-to-services.md). */
 static __always_inline struct service *service_of(const struct scene *s)

@@ -48,6 +48,22 @@ __noinline int decide6(struct scene *s)
 	return s ? judge_family(s, 1) : DROP;
 }
 
+static __always_inline int decide(struct scene *s)
+{
+	return s->packet.family == 4 ? decide4(s) : decide6(s);
+}
+
+/* Finds out what the decision has asked for. */
+static __always_inline void ask_first(struct __sk_buff *skb, struct scene *s, int what)
+{
+	if (what == ASK_QUESTION)
+		dns_ask(skb, s);
+	else if (what == ASK_BACKENDS)
+		ask_backends(skb, s);
+	else
+		s->foreseen = gate_waits(skb, s) ? FORESEEN_AWAITED : FORESEEN_NOTHING;
+}
+
 __noinline int related4(struct scene *s)
 {
 	return s ? is_related(s, 0) : DROP;
@@ -144,21 +160,12 @@ static __always_inline int examine(struct __sk_buff *skb, struct scene *s)
 		return PASS;
 	if (s->direction == DIRECTION_EGRESS && (s->packet.tcp_flags == TCP_SYN || s->packet.protocol == IPPROTO_UDP))
 		s->socket_cookie = bpf_get_socket_cookie(skb);
-	verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
-	if (verdict == ASK_GATE && gate_waits(skb, s)) {
-		s->steer = STEER_REPLY;
-		return PASS;
-	}
-	if (verdict >= ASK_BACKENDS) {
-		if (verdict == ASK_BACKENDS)
-			ask_backends(skb, s);
-		else
-			s->foreseen = FORESEEN_NOTHING;
-		verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
-	}
-	if (verdict == ASK_QUESTION) {
-		dns_ask(skb, s);
-		verdict = s->packet.family == 4 ? decide4(s) : decide6(s);
+	verdict = decide(s);
+	if (verdict >= ASK_QUESTION) {
+		ask_first(skb, s, verdict);
+		verdict = decide(s);
+		if (verdict >= ASK_QUESTION) /* one answer is all that a packet can need */
+			return drop_unread(s, REASON_STATE);
 	}
 	if (verdict != DROP && s->packet.first_fragment)
 		fragment_remember(s);
