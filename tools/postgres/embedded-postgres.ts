@@ -33,6 +33,9 @@ export interface RunningPostgres {
   kill(): Promise<void>;
 }
 
+/** Processes of a crashed server hold its memory for this long at most; more is somebody's server. */
+const CRASHED_DEADLINE_MS = 10_000;
+const STILL_HELD = 'pre-existing shared memory block';
 const START_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 10_000;
 const SUPERUSER = 'postgres';
@@ -69,18 +72,22 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     ...(durable ? {} : { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' }),
     ...options.settings,
   };
-  const server = launch(
-    launcher,
-    [binaries.postgres, '-D', options.dataDir, ...Object.entries(settings).flatMap(([k, v]) => ['-c', `${k}=${v}`])],
-    options.logFile,
-  );
+  const command = [binaries.postgres, '-D', options.dataDir, ...Object.entries(settings).flatMap(([k, v]) => ['-c', `${k}=${v}`])];
   const password = readFileSync(passwordFile, 'utf8').trim();
   const adminUrl = `postgres://${SUPERUSER}:${password}@127.0.0.1:${port}/postgres`;
-  try {
-    await untilReady(adminUrl, server, options.logFile);
-  } catch (error) {
-    server.process.kill('SIGQUIT');
-    throw error;
+  const deadline = Date.now() + CRASHED_DEADLINE_MS;
+  let server = launch(launcher, command, options.logFile);
+  for (;;) {
+    try {
+      await untilReady(adminUrl, server, options.logFile);
+      break;
+    } catch (error) {
+      server.process.kill('SIGQUIT');
+      // The last processes of a server that was killed are a moment behind it.
+      if (!String(error).includes(STILL_HELD) || Date.now() > deadline) throw error;
+      await delay(50);
+      server = launch(launcher, command, options.logFile);
+    }
   }
   return {
     port,

@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
 import { withClient } from './database.ts';
 import { startPostgres } from './embedded-postgres.ts';
@@ -49,5 +50,23 @@ describe('the embedded PostgreSQL', () => {
     const { rowCount } = await withClient(second.adminUrl, (client) => client.query("SELECT 1 FROM pg_tables WHERE tablename = 'kept'"));
     expect(rowCount).toBe(1);
     await second.stop();
+  });
+
+  it('waits for what a crash leaves behind for a moment', async () => {
+    const first = await startPostgres(options);
+    const client = new pg.Client({ connectionString: first.adminUrl });
+    client.on('error', () => undefined);
+    await client.connect();
+    const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    const pid = rows[0]?.pid ?? 0;
+    // A process of the old server that ends later than it: its memory is still held.
+    process.kill(pid, 'SIGSTOP');
+    process.kill(Number(readFileSync(join(options.dataDir, 'postmaster.pid'), 'utf8').split('\n')[0]), 'SIGKILL');
+    await first.ended;
+    setTimeout(() => process.kill(pid, 'SIGKILL'), 500);
+    const second = await startPostgres(options);
+    await second.stop();
+    await client.end().catch(() => undefined);
+    expect(readFileSync(options.logFile, 'utf8')).toContain('pre-existing shared memory block');
   });
 });

@@ -58,6 +58,17 @@ describe('a connection through the gate', () => {
     expect(server.bytesRead).toBe(0);
   });
 
+  it.each(['client', 'server'] as const)('passes a reset on that the %s sends', async (side) => {
+    const ends = await session({});
+    const other = side === 'client' ? ends.server : ends.client;
+    const failed = once(other, 'error');
+    ends.client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await once(ends.server, 'data');
+    ends[side].resetAndDestroy();
+    expect(await failed).toMatchObject([{ code: 'ECONNRESET' }]);
+    await ends.ended;
+  });
+
   it('ends when nobody says anything', async () => {
     const { ended, statuses } = await session({ idleMs: 50 });
     await ended;

@@ -67,10 +67,14 @@ export class Session {
     this.#limits = limits;
     this.#fromClient = new Inlet(down);
     this.#fromServer = new Inlet(up);
-    for (const socket of [down, up]) {
+    for (const [socket, other] of [[down, up], [up, down]] as const) {
       socket.setNoDelay(true);
       socket.setTimeout(limits.idleMs, () => this.#break());
-      socket.on('error', () => this.#break());
+      socket.on('error', (error: NodeJS.ErrnoException) => {
+        // Said as it was: and a reset leaves no port behind that waits for a minute (TIME-WAIT).
+        if (error.code === 'ECONNRESET') other.resetAndDestroy();
+        this.#break();
+      });
     }
   }
 
