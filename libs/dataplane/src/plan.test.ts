@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { PolicyEntry, ResolvedNode } from '@palisade/policy';
+import type { L7RuleSet, PolicyEntry, ResolvedNode } from '@palisade/policy';
 import { describe, expect, it } from 'vitest';
 import { MAX_ENDPOINTS } from './abi/constants.ts';
 import { hex } from './abi/text.ts';
@@ -129,6 +129,16 @@ describe('plan', () => {
     expect(kinds(plan(FRESH, withService))[0]).toBe('add-services');
     const without = desired(buildMapImage({ resolved: resolvedNode, endpoints: [] }, digest));
     expect(kinds(plan(applied(FRESH, withService), without))).toEqual(['remove-services']);
+  });
+
+  it('keeps what is known of backends until rules on content are out of force', () => {
+    const services = [{ network: 'default', address: '10.96.0.1', port: 80, protocol: 6, backends: [{ address: '10.0.0.1', port: 8080 }] }];
+    const http: L7RuleSet[] = [{ mode: 'hard', http: [{ path: '/', ruleId: 1 }] }];
+    const withRules = desired(buildMapImage({ resolved: { ...resolved({ a: [allow] }), l7Rules: http }, endpoints: [], services }, digest));
+    const without = desired(buildMapImage({ resolved: resolved({ a: [deny] }), endpoints: [], services }, digest), { contentDigest: 'c2' });
+    const [there, back] = [plan(applied(FRESH, without), withRules), plan(applied(FRESH, withRules), without)].map(kinds);
+    expect(there?.indexOf('add-services')).toBeLessThan(there?.indexOf('activate') ?? 0);
+    expect(back?.indexOf('add-services')).toBeGreaterThan(back?.indexOf('activate') ?? 0);
   });
 });
 

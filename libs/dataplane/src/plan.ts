@@ -2,7 +2,7 @@
 
 import { ADDRESS_MAP_NAMES, type AddressMapName, type EndpointImage, type MapImage, type PolicySetImage } from './map-image.ts';
 import { hex } from './abi/text.ts';
-import type { ServiceRow } from './service-image.ts';
+import { tellsBackends, type ServiceRow } from './service-image.ts';
 
 /** One endpoint's row in a bank, as read back. */
 export interface ObservedEndpoint {
@@ -201,6 +201,10 @@ function linkActions(observed: ObservedState, desired: DesiredBank): { swap: Act
   return { swap: swap.length > 0 ? [{ kind: 'swap-programs', slots: swap }] : [], detach, attach };
 }
 
+function addServices(rows: readonly (readonly [string, ServiceRow])[]): readonly Action[] {
+  return rows.length > 0 ? [{ kind: 'add-services', rows: rows.map(([, row]) => row) }] : [];
+}
+
 /**
  * The order is what makes the change safe: everything new lies in the bank that is not in force, programs are replaced
  * in their links, then one write puts the bank in force for every endpoint at once; endpoints come and go around it.
@@ -208,18 +212,21 @@ function linkActions(observed: ObservedState, desired: DesiredBank): { swap: Act
  */
 export function plan(observed: ObservedState, desired: DesiredBank): readonly Action[] {
   const wantedServices = new Map(desired.image.services.map((row) => [hex(row.key), row]));
-  const newServices = [...wantedServices].filter(([key, { value }]) => observed.services.get(key) !== hex(value)).map(([, row]) => row);
+  const changed = [...wantedServices].filter(([key, { value }]) => observed.services.get(key) !== hex(value));
+  // What is no longer told of backends may still be asked for by the rules that are in force.
+  const isLess = ([key, { value }]: readonly [string, ServiceRow]): boolean => observed.services.has(key) && !tellsBackends(value);
   const oldServices = [...observed.services.keys()].filter((key) => !wantedServices.has(key));
   const links = linkActions(observed, desired);
   const settled = inForce(observed.banks[bankOf(observed.generation)], desired) && observed.shadowOn === (desired.image.shadow !== undefined);
   const bank = settled ? { before: [], activate: [], collect: [] } : bankActions(observed, desired);
   return [
-    ...(newServices.length > 0 ? [{ kind: 'add-services', rows: newServices } satisfies Action] : []),
+    ...addServices(changed.filter((row) => !isLess(row))),
     ...bank.before,
     ...links.swap,
     ...links.detach,
     ...bank.activate,
     ...links.attach,
+    ...addServices(changed.filter(isLess)),
     ...(oldServices.length > 0 ? [{ kind: 'remove-services', keys: oldServices } satisfies Action] : []),
     ...bank.collect,
   ];

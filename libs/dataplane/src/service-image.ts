@@ -74,6 +74,11 @@ function foretells(service: ServiceAddress, resolved: ResolvedNode): boolean {
   return resolved.l7Rules.length > 0 || service.port === DNS_PORT;
 }
 
+/** @param value `struct service` */
+export function tellsBackends(value: Uint8Array): boolean {
+  return SERVICE.decode(value).kinds > 0;
+}
+
 /** What the kernel is told of services. @throws RangeError for addresses that are none */
 export function serviceRows(all: readonly ServiceAddress[], resolved: ResolvedNode): readonly ServiceRow[] {
   const services = all.map((service) => (foretells(service, resolved) ? service : { ...service, backends: [] }));
