@@ -53,8 +53,8 @@ static __always_inline int translated_connection(struct scene *s, const __u32 *o
 			s->judgement.reason = REASON_L7;
 		}
 	}
-	if (s->judgement.verdict == VERDICT_SOFT && p->tcp_flags & TCP_SYN && p->l4_length > p->l4_header) {
-		s->judgement.verdict = VERDICT_DENY; /* as in judge_new */
+	if (s->judgement.verdict == VERDICT_SOFT && opens_with_data(p)) {
+		s->judgement.verdict = VERDICT_DENY;
 		s->judgement.reason = REASON_UNPARSED;
 	}
 	if (!c) {

@@ -71,11 +71,12 @@ static __always_inline void ask_backends(struct __sk_buff *skb, struct scene *s)
  */
 __noinline int gate_waits(struct __sk_buff *skb, struct scene *s)
 {
+	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *found;
 
 	if (!s)
 		return 0;
-	found = s->packet.family == 4 ? gate_socket(skb, s, 1, 0) : gate_socket(skb, s, 1, 1);
+	found = s->packet.family == 4 ? gate_socket(skb, s, &tuple, 1, 0) : gate_socket(skb, s, &tuple, 1, 1);
 	if (!found)
 		return 0;
 	bpf_sk_release(found);

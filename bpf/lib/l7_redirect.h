@@ -46,10 +46,9 @@ static __always_inline int steer_connection(struct scene *s, struct connection *
 	return s->direction == DIRECTION_EGRESS;
 }
 
-static __always_inline struct bpf_sock *gate_listener(struct __sk_buff *skb, const struct scene *s, const int v6)
+/* `tuple`: the packet's, whose destination becomes the listener's. */
+static __always_inline struct bpf_sock *gate_listener(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, const int v6)
 {
-	const struct packet *p = &s->packet;
-	struct bpf_sock_tuple tuple = {};
 	__u32 zero = 0;
 	struct http_gate *gate = bpf_map_lookup_elem(&http_gate, &zero);
 	struct bpf_sock *found, *full;
@@ -57,17 +56,14 @@ static __always_inline struct bpf_sock *gate_listener(struct __sk_buff *skb, con
 	if (!gate)
 		return 0;
 	if (v6) {
-		__builtin_memcpy(tuple.ipv6.saddr, p->source, 16);
-		tuple.ipv6.daddr[3] = bpf_htonl(1);
-		tuple.ipv6.sport = p->source_port_be;
-		tuple.ipv6.dport = gate->port6_be;
+		tuple->ipv6.daddr[0] = tuple->ipv6.daddr[1] = tuple->ipv6.daddr[2] = 0;
+		tuple->ipv6.daddr[3] = bpf_htonl(1);
+		tuple->ipv6.dport = gate->port6_be;
 	} else {
-		tuple.ipv4.saddr = p->source[0];
-		tuple.ipv4.daddr = bpf_htonl(LOOPBACK4);
-		tuple.ipv4.sport = p->source_port_be;
-		tuple.ipv4.dport = gate->port4_be;
+		tuple->ipv4.daddr = bpf_htonl(LOOPBACK4);
+		tuple->ipv4.dport = gate->port4_be;
 	}
-	found = bpf_skc_lookup_tcp(skb, &tuple, v6 ? sizeof(tuple.ipv6) : sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	found = bpf_skc_lookup_tcp(skb, tuple, v6 ? sizeof(tuple->ipv6) : sizeof(tuple->ipv4), BPF_F_CURRENT_NETNS, 0);
 	if (!found)
 		return 0;
 	full = bpf_sk_fullsock(found);
@@ -89,27 +85,26 @@ static __always_inline int gate_owns(struct bpf_sock *found, const struct packet
 	return (found->state == SOCKET_NEW_SYN_RECV && !reply) || (found->state == SOCKET_TIME_WAIT && !opens);
 }
 
-/* The gate's socket that a packet belongs to, to be released by who asks. `reply`: towards the server. */
-static __always_inline struct bpf_sock *gate_socket(struct __sk_buff *skb, const struct scene *s, int reply, const int v6)
+/* The gate's socket that a packet belongs to, to be released by who asks, and the packet's tuple. `reply`: towards the server. */
+static __always_inline struct bpf_sock *gate_socket(struct __sk_buff *skb, const struct scene *s, struct bpf_sock_tuple *tuple, int reply, const int v6)
 {
 	const struct packet *p = &s->packet;
 	const __u32 *destination = s->to_backend ? s->backend : p->destination;
 	__u16 port_be = s->to_backend ? bpf_htons(s->backend_port) : s->wire_port_be ? s->wire_port_be : p->destination_port_be;
-	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *found;
 
 	if (v6) {
-		__builtin_memcpy(tuple.ipv6.saddr, p->source, 16);
-		__builtin_memcpy(tuple.ipv6.daddr, destination, 16);
-		tuple.ipv6.sport = p->source_port_be;
-		tuple.ipv6.dport = port_be;
+		__builtin_memcpy(tuple->ipv6.saddr, p->source, 16);
+		__builtin_memcpy(tuple->ipv6.daddr, destination, 16);
+		tuple->ipv6.sport = p->source_port_be;
+		tuple->ipv6.dport = port_be;
 	} else {
-		tuple.ipv4.saddr = p->source[0];
-		tuple.ipv4.daddr = destination[0];
-		tuple.ipv4.sport = p->source_port_be;
-		tuple.ipv4.dport = port_be;
+		tuple->ipv4.saddr = p->source[0];
+		tuple->ipv4.daddr = destination[0];
+		tuple->ipv4.sport = p->source_port_be;
+		tuple->ipv4.dport = port_be;
 	}
-	found = bpf_skc_lookup_tcp(skb, &tuple, v6 ? sizeof(tuple.ipv6) : sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	found = bpf_skc_lookup_tcp(skb, tuple, v6 ? sizeof(tuple->ipv6) : sizeof(tuple->ipv4), BPF_F_CURRENT_NETNS, 0);
 	if (found && !gate_owns(found, p, reply)) {
 		bpf_sk_release(found);
 		found = 0;
@@ -119,12 +114,13 @@ static __always_inline struct bpf_sock *gate_socket(struct __sk_buff *skb, const
 
 static __always_inline int steer_family(struct __sk_buff *skb, const struct scene *s, int reply, const int v6)
 {
-	struct bpf_sock *found = gate_socket(skb, s, reply, v6);
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *found = gate_socket(skb, s, &tuple, reply, v6);
 	int failed;
 
 	/* What belongs to no connection of the gate: it opens one, or the listener answers it with a reset. */
 	if (!found && !reply)
-		found = gate_listener(skb, s, v6);
+		found = gate_listener(skb, &tuple, v6);
 	if (!found)
 		return -1;
 	failed = bpf_sk_assign(skb, found, 0);

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { PALISADE_ABI } from '@palisade/dataplane';
 import { describe, expect, it } from 'vitest';
 import { kernelConformance } from '../testing/kernel-conformance.ts';
-import { hasNativeAddon } from './addon.ts';
+import { hasNativeAddon, loadNativeAddon } from './addon.ts';
 import { NativeKernel } from './native-kernel.ts';
 
 const OBJECT = fileURLToPath(new URL('../../../../bpf/build/endpoint.o', import.meta.url));
@@ -72,6 +72,11 @@ describe.skipIf(!usable)('the native kernel', () => {
       process.off('SIGWINCH', nothing);
     }
   });
+  it('answers with an error number where the kernel has no such netlink protocol', () => {
+    const EPROTONOSUPPORT = 93;
+    expect(loadNativeAddon().netlinkRequest(31, new Uint8Array(16))).toBe(EPROTONOSUPPORT);
+  });
+
   it('keeps connection tracking off marked packets, asked once or twice', () => {
     const id = `ku${randomBytes(3).toString('hex')}`;
     execFileSync('ip', ['netns', 'add', id]);
