@@ -135,12 +135,6 @@ static __always_inline int question_refused(const struct scene *s, __u16 l7)
 	return !admitted || !(s->question & *admitted);
 }
 
-/* Data with the SYN (RFC 7413) is nobody's to judge yet. */
-static __always_inline int opens_with_data(const struct packet *p)
-{
-	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && p->l4_length > p->l4_header;
-}
-
 /* A packet that no connection covers. */
 static __always_inline int judge_new(struct scene *s, union connection_key *key, int source_low, const int v6)
 {

@@ -282,4 +282,10 @@ static __always_inline int is_link_upkeep(const struct packet *p)
 	       ((p->policy_port >= 130 && p->policy_port <= 137) || p->policy_port == 143);
 }
 
+/* Data with the SYN (RFC 7413) is nobody's to judge yet. */
+static __always_inline int opens_with_data(const struct packet *p)
+{
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && p->l4_length > p->l4_header;
+}
+
 #endif
